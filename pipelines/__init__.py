@@ -1,0 +1,1 @@
+"""Beam: sources, transforms, the phases of a run, and the command line."""

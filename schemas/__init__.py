@@ -1,0 +1,1 @@
+"""Typed records and files that every other package agrees on; imports nothing of ours."""
