@@ -59,6 +59,7 @@ class ShardManifestV1(_Strict):
         return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
 
     def to_json(self) -> str:
+        """The manifest as written to disk."""
         return json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n"
 
     @classmethod

@@ -59,4 +59,5 @@ class Outcome(NamedTuple):
 
     @property
     def kept(self) -> bool:
+        """Neither rejected nor failed."""
         return self.rejection is None and self.failure is None
