@@ -21,8 +21,8 @@ class PageGate(Section):
     """Which records are pages at all."""
 
     statuses: list[int] = [200]
-    mimes: list[str] = ["text/html", "application/xhtml+xml", "text/plain"]
-    """Compared with the HTTP Content-Type; without one the body is sniffed for markup."""
+    mimes: list[str] = ["text/html", "application/xhtml+xml"]
+    """Compared with the HTTP Content-Type; without one, with the identified type or a sniff."""
     max_body_bytes: int = Field(10_000_000, gt=0)
 
 

@@ -80,6 +80,7 @@ CLUSTER_V1 = pa.schema(
         ("method", pa.string()),
         ("kept", pa.bool_()),
         ("segment", pa.string()),
+        ("row", pa.int32()),
         ("warc_file", pa.string()),
         ("warc_offset", pa.int64()),
     ],

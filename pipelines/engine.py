@@ -1,0 +1,59 @@
+"""Running one phase's graph on a Beam runner, with errors that name what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from schemas import errors
+from schemas.errors import CorpusmillError
+
+LOCAL_RUNNER = "FnApiRunner"
+"""Beam's own default, DirectRunner, tries to fetch another runner when online: the same flag
+would run different engines. The in-memory FnApiRunner is named instead."""
+
+_WHILE_RUNNING = re.compile(r"\s*\[while running '[^']*'\]")
+_OURS = re.compile(r"(?:schemas\.errors\.)?(\w+Error): ([^\n\\]+)")
+
+
+def make_options(runner: str | None, beam_arguments: list[str]) -> PipelineOptions:
+    """Beam options from the command line; the local runner unless another one is named."""
+    options = PipelineOptions(beam_arguments)
+    name = runner or LOCAL_RUNNER
+    options.view_as(StandardOptions).runner = LOCAL_RUNNER if name == "DirectRunner" else name
+    return options
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the workers are this process."""
+    return options.view_as(StandardOptions).runner == LOCAL_RUNNER
+
+
+def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
+    """Build and run a pipeline to its end.
+
+    Raises:
+        CorpusmillError: a worker raised one; its one line comes through every runner.
+    """
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            build(pipeline)
+    except CorpusmillError as error:
+        raise type(error)(_WHILE_RUNNING.sub("", str(error))) from error
+    except RuntimeError as error:
+        ours = _find_ours(str(error))
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def _find_ours(trace: str) -> CorpusmillError | None:
+    """Portable runners hand a worker's exception over as text: look for one of ours in it."""
+    for name, message in reversed(_OURS.findall(trace)):
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, CorpusmillError):
+            return kind(_WHILE_RUNNING.sub("", message).strip())
+    return None

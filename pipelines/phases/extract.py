@@ -1,0 +1,299 @@
+"""Phase 1: every task's pages through refine() in killable children, to Parquet beside the data."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.metrics import Metrics
+from apache_beam.utils.shared import Shared
+
+from pipelines import storage
+from pipelines.plan import Task, read_task
+from pipelines.pool import KillablePool, Killed, Limits
+from pipelines.progress import Heartbeat
+from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
+from schemas.page import Damage, Page, Skipped
+from schemas.recipe import Recipe
+from schemas.tables import (
+    DOCUMENT_V1,
+    ERROR_V1,
+    KEY_V1,
+    REJECTED_TEXT_CHARS,
+    REJECTED_V1,
+)
+from schemas.verdict import Failure, Outcome, Rejection
+from stages.refine import RefineAssets, Refiner
+
+FOLDER = "extract"
+SEGMENTS_IN_FLIGHT = 2
+"""Segments that one worker reads at a time: the children stay busy while one of them ends."""
+
+RefinePool = KillablePool[Page, Outcome]
+
+
+def setup_refiner(recipe: Recipe, assets: RefineAssets) -> Callable[[Page], Outcome]:
+    """What each child process calls once: load models, return the function to run."""
+    return Refiner(recipe, assets).refine
+
+
+def make_pool(recipe: Recipe, assets: RefineAssets, workers: int) -> RefinePool:
+    """Children that refine pages under the recipe's limits."""
+    limits = Limits(recipe.extract.cpu_seconds, recipe.extract.memory_mb)
+    return KillablePool(workers, setup_refiner, (recipe, assets), limits)
+
+
+def extract_task(
+    task: Task, key: str, workspace: Workspace, recipe_hash: str, pool: RefinePool
+) -> dict[str, Any]:
+    """Run one task to its files and its marker; returns the marker's content (counts)."""
+    rows = TaskRows(task, recipe_hash)
+    heartbeat = Heartbeat(workspace, task.name)
+    started, thread_started = time.monotonic(), time.thread_time()
+    for page, outcome in pool.results(rows.pages(read_task(task)), _same, _page_bytes):
+        rows.add(page, outcome)
+        heartbeat.beat(rows.counts)
+    read_seconds = time.thread_time() - thread_started
+    rows.write(workspace)
+    rows.steps["read"] += read_seconds
+    rows.steps["write"] += time.thread_time() - thread_started - read_seconds
+    content = rows.summary(time.monotonic() - started)
+    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content)
+    heartbeat.stop()
+    return content
+
+
+def _same(page: Page) -> Page:
+    return page
+
+
+def _page_bytes(page: Page) -> int:
+    return len(page.body) + (len(page.text) if page.text is not None else 0)
+
+
+class TaskRows:
+    """The rows and counts that one task leaves."""
+
+    def __init__(self, task: Task, recipe_hash: str) -> None:
+        self.task = task
+        self.recipe_hash = recipe_hash
+        self.file = task.path.rsplit("/", 1)[-1]
+        self.counts: Counter[str] = Counter({"in": 0, "kept": 0, "rejected": 0, "errors": 0})
+        self.skipped: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
+        self.rejections_by_stage: Counter[str] = Counter()
+        self.errors_by_stage: Counter[str] = Counter()
+        self.error_kinds: Counter[str] = Counter()
+        self.steps: Counter[str] = Counter()
+        self.documents: list[dict[str, Any]] = []
+        self.keys: list[dict[str, Any]] = []
+        self.rejected: list[dict[str, Any]] = []
+        self.errors: list[dict[str, Any]] = []
+
+    def pages(self, events: Iterable[Page | Skipped | Damage]) -> Iterator[Page]:
+        """Only the pages; what else the reader met is written down on the way."""
+        for event in events:
+            if isinstance(event, Page):
+                yield event
+            elif isinstance(event, Damage):
+                self.counts["in"] += 1
+                failure = Failure("read", event.error, event.detail)
+                self._add_error(event.offset, event.length, failure, "")
+            else:
+                self.skipped[event.record_type] += 1
+
+    def add(self, page: Page, outcome: Outcome | Killed) -> None:
+        """Account for one page."""
+        self.counts["in"] += 1
+        if isinstance(outcome, Killed):
+            failure = Failure("extract", outcome.error, outcome.detail)
+            self._add_error(page.warc_offset, page.warc_length, failure, page.url)
+            return
+        self.steps.update(outcome.seconds_by_step)
+        if outcome.failure is not None:
+            self._add_error(page.warc_offset, page.warc_length, outcome.failure, page.url)
+        elif outcome.rejection is not None:
+            self._add_rejected(page, outcome, outcome.rejection)
+        else:
+            self._add_kept(page, outcome)
+
+    def _add_error(self, offset: int, length: int, failure: Failure, url: str) -> None:
+        self.counts["errors"] += 1
+        self.errors_by_stage[failure.stage] += 1
+        self.error_kinds[f"{failure.stage}.{failure.error}"] += 1
+        self.errors.append(
+            {
+                "file": self.file,
+                "offset": offset,
+                "length": length,
+                "stage": failure.stage,
+                "error": failure.error,
+                "detail": failure.detail,
+                "url": url,
+            }
+        )
+
+    def _add_rejected(self, page: Page, outcome: Outcome, rejection: Rejection) -> None:
+        self.counts["rejected"] += 1
+        self.rules[rejection.rule] += 1
+        self.rejections_by_stage[rejection.stage] += 1
+        self.rejected.append(
+            {
+                "id": outcome.id,
+                "url": outcome.url,
+                "stage": rejection.stage,
+                "rule": rejection.rule,
+                "value": rejection.value,
+                "threshold": rejection.threshold,
+                "rule_version": rejection.rule_version,
+                "language": outcome.language,
+                "text": outcome.text[:REJECTED_TEXT_CHARS],
+                "detail": rejection.detail,
+                "warc_file": page.warc_file,
+                "warc_offset": page.warc_offset,
+            }
+        )
+
+    def _add_kept(self, page: Page, outcome: Outcome) -> None:
+        shared = {
+            "id": outcome.id,
+            "warc_file": page.warc_file,
+            "warc_offset": page.warc_offset,
+            "date": page.date,
+            "n_chars": outcome.n_chars,
+            "language_score": outcome.language_score,
+            "content_hash": outcome.content_hash,
+        }
+        self.keys.append(
+            {
+                **shared,
+                "segment": self.task.name,
+                "row": len(self.documents),
+                "url_key": outcome.url_key,
+                "bands": outcome.bands,
+            }
+        )
+        self.documents.append(
+            {
+                **shared,
+                "url": outcome.url,
+                "host": outcome.host,
+                "text": outcome.text,
+                "language": outcome.language,
+                "source": page.source,
+                "warc_length": page.warc_length,
+                "mime": outcome.mime,
+                "charset": outcome.charset,
+                "extractor": outcome.extractor,
+                "n_words": outcome.n_words,
+                "signals": list(outcome.signals.items()),
+                "recipe_hash": self.recipe_hash,
+            }
+        )
+        self.counts["kept"] += 1
+
+    def write(self, workspace: Workspace) -> None:
+        """All four files of the task, each atomically; the marker comes after them."""
+        tables = (
+            ("documents", self.documents, DOCUMENT_V1),
+            ("keys", self.keys, KEY_V1),
+            ("rejected", self.rejected, REJECTED_V1),
+            ("errors", self.errors, ERROR_V1),
+        )
+        for name, rows, schema in tables:
+            path = task_file(workspace, self.task.name, name)
+            storage.write_table(path, pa.Table.from_pylist(rows, schema=schema))
+
+    def summary(self, seconds: float) -> dict[str, Any]:
+        """Counts and CPU seconds, as the marker keeps them."""
+        return {
+            "file": self.file,
+            "counts": dict(self.counts),
+            "skipped": dict(self.skipped),
+            "rules": dict(self.rules),
+            "rejections_by_stage": dict(self.rejections_by_stage),
+            "errors_by_stage": dict(self.errors_by_stage),
+            "error_kinds": dict(self.error_kinds),
+            "cpu_seconds_by_step": {k: round(v, 6) for k, v in self.steps.items()},
+            "seconds": round(seconds, 3),
+        }
+
+
+def task_file(workspace: Workspace, name: str, kind: str) -> str:
+    """Path of a phase-1 output: kind is documents, keys, rejected or errors."""
+    return workspace.work(FOLDER, f"{name}.{kind}.parquet")
+
+
+class ExtractDoFn(beam.DoFn):
+    """(task, key) -> nothing; the files are the output. A few tasks run at a time, on threads
+    that wait for the children; the bundle ends when all of them are done."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        recipe: Recipe,
+        assets: RefineAssets,
+        workers: int,
+        shared: Shared,
+    ) -> None:
+        self._workspace = workspace
+        self._recipe = recipe
+        self._assets = assets
+        self._workers = workers
+        self._shared = shared
+        self._pages = {
+            name: Metrics.counter("corpusmill", f"pages_{name}")
+            for name in ("in", "kept", "rejected", "errors")
+        }
+
+    def setup(self) -> None:
+        """One pool a process, however many threads the runner gives it."""
+        self._pool: RefinePool = self._shared.acquire(
+            lambda: make_pool(self._recipe, self._assets, self._workers)
+        )
+
+    def start_bundle(self) -> None:
+        """Threads live for one bundle, so that an error ends the bundle that caused it."""
+        self._threads = ThreadPoolExecutor(SEGMENTS_IN_FLIGHT, thread_name_prefix="segment")
+        self._running: list[Future[dict[str, Any]]] = []
+
+    def process(self, element: tuple[Task, str]) -> None:
+        """Begin a task; finish_bundle waits for it."""
+        task, key = Task(*element[0]), element[1]
+        self._running.append(
+            self._threads.submit(
+                extract_task, task, key, self._workspace, self._recipe.hash(), self._pool
+            )
+        )
+
+    def finish_bundle(self) -> None:
+        """Wait for all tasks; the first error is raised, the files of the others are kept."""
+        try:
+            for running in self._running:
+                for name, count in running.result()["counts"].items():
+                    self._pages[name].inc(count)
+        finally:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def build(
+    pipeline: beam.Pipeline,
+    tasks: list[tuple[Task, str]],
+    workspace: Workspace,
+    recipe: Recipe,
+    assets: RefineAssets,
+    workers: int,
+) -> None:
+    """The phase as a Beam graph: tasks spread over the workers, only their names are shuffled."""
+    plain = [(tuple(task), key) for task, key in tasks]
+    (
+        pipeline
+        | "Tasks" >> beam.Create(plain, reshuffle=False)
+        | "SpreadTasks" >> beam.Reshuffle()
+        | "Extract" >> beam.ParDo(ExtractDoFn(workspace, recipe, assets, workers, Shared()))
+    )

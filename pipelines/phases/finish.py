@@ -1,0 +1,259 @@
+"""Phase 3: each task's documents again, less the duplicates, with PII replaced and a split.
+
+What is dropped here joins the rejected documents of phase 1; their text samples are scrubbed too,
+so that no file outside .work holds PII that the recipe replaces.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import pyarrow as pa
+import xxhash
+from apache_beam.utils.shared import Shared
+
+from pipelines import storage
+from pipelines.phases.extract import task_file
+from pipelines.pool import KillablePool, Killed, Limits
+from pipelines.progress import Heartbeat
+from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
+from schemas.recipe import Pii, Recipe, Shards
+from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_V1
+
+FOLDER = "finish"
+TRAIN, VALIDATION = "train", "validation"
+
+Scrubbed = tuple[str, dict[str, int]]
+ScrubPool = KillablePool[str, Scrubbed]
+
+
+class Membership(NamedTuple):
+    """What deduplication says of one document of a task."""
+
+    row: int
+    kept: bool
+    cluster_id: str
+    cluster_size: int
+    method: str
+
+
+def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:
+    """What each child calls once: Presidio's recognizers are slow to import, and only needed
+    when the recipe asks for any kind."""
+    if not settings.kinds:
+        return _unchanged
+    from stages.pii import Scrubber
+
+    return Scrubber(settings).scrub
+
+
+def _unchanged(text: str) -> Scrubbed:
+    return text, {}
+
+
+def split_of(document_id: str, settings: Shards) -> str:
+    """train or validation, by hashed id: the same document lands on the same side in any run."""
+    point = xxhash.xxh3_64_intdigest(document_id.encode(), seed=settings.seed) / 2**64
+    return VALIDATION if point < settings.validation_fraction else TRAIN
+
+
+def finish_task(
+    name: str,
+    key: str,
+    members: Iterable[Membership],
+    workspace: Workspace,
+    recipe: Recipe,
+    pool: ScrubPool,
+) -> dict[str, Any]:
+    """Write the task's documents, rejections and errors to their final places."""
+    started, thread_started = time.monotonic(), time.thread_time()
+    by_row = {member.row: member for member in members}
+    documents = storage.read_table(task_file(workspace, name, "documents")).to_pylist()
+    rejected = storage.read_table(task_file(workspace, name, "rejected")).to_pylist()
+    errors = storage.read_table(task_file(workspace, name, "errors")).to_pylist()
+
+    counts: Counter[str] = Counter({"in": len(documents), "kept": 0, "rejected": 0, "errors": 0})
+    rules: Counter[str] = Counter()
+    pii: Counter[str] = Counter()
+    heartbeat = Heartbeat(workspace, name)
+    kept: list[dict[str, Any]] = []
+    survivors: list[dict[str, Any]] = []
+    for row, document in enumerate(documents):
+        member = by_row.get(row)
+        if member is None or member.kept:
+            survivors.append(_with_cluster(document, member))
+        else:
+            rules[f"dedup.{member.method}"] += 1
+            counts["rejected"] += 1
+            rejected.append(_duplicate_row(document, member))
+    for document, result in pool.results(survivors, _text_of, _text_bytes):
+        if isinstance(result, Killed):
+            counts["errors"] += 1
+            errors.append(_error_row(document, result))
+        else:
+            kept.append(_finished(document, result, recipe))
+            pii.update(result[1])
+            counts["kept"] += 1
+        heartbeat.beat(counts)
+    rejected = list(_scrub_samples(rejected, pool))
+    _write(workspace, name, kept, rejected, errors)
+    content = {
+        "counts": dict(counts),
+        "rules": dict(rules),
+        "pii": {kind: pii[kind] for kind in recipe.pii.kinds},
+        "error_kinds": {"pii." + e["error"]: 1 for e in errors if e["stage"] == "pii"},
+        "languages": dict(Counter(d["language"] for d in kept)),
+        "splits": dict(Counter(d["split"] for d in kept)),
+        "text_bytes": sum(len(d["text"].encode()) for d in kept),
+        "cpu_seconds_by_step": {"finish": round(time.thread_time() - thread_started, 6)},
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content)
+    heartbeat.stop()
+    return content
+
+
+def _text_of(row: dict[str, Any]) -> str:
+    text: str = row["text"]
+    return text
+
+
+def _text_bytes(row: dict[str, Any]) -> int:
+    return len(row["text"])
+
+
+def _with_cluster(document: dict[str, Any], member: Membership | None) -> dict[str, Any]:
+    document["cluster_id"] = document["id"] if member is None else member.cluster_id
+    document["cluster_size"] = 1 if member is None else member.cluster_size
+    return document
+
+
+def _finished(document: dict[str, Any], result: Scrubbed, recipe: Recipe) -> dict[str, Any]:
+    text, found = result
+    document["text"] = text
+    document["n_chars"] = len(text)
+    document["pii"] = {kind: found.get(kind, 0) for kind in recipe.pii.kinds}
+    document["split"] = split_of(document["id"], recipe.shards)
+    return document
+
+
+def _duplicate_row(document: dict[str, Any], member: Membership) -> dict[str, Any]:
+    return {
+        "id": document["id"],
+        "url": document["url"],
+        "stage": "dedup",
+        "rule": f"dedup.{member.method}",
+        "value": float(member.cluster_size),
+        "threshold": 1.0,
+        "rule_version": 1,
+        "language": document["language"],
+        "text": document["text"][:REJECTED_TEXT_CHARS],
+        "detail": f"cluster {member.cluster_id}",
+        "warc_file": document["warc_file"],
+        "warc_offset": document["warc_offset"],
+    }
+
+
+def _error_row(document: dict[str, Any], killed: Killed) -> dict[str, Any]:
+    return {
+        "file": document["warc_file"],
+        "offset": document["warc_offset"],
+        "length": document["warc_length"],
+        "stage": "pii",
+        "error": killed.error,
+        "detail": killed.detail,
+        "url": document["url"],
+    }
+
+
+def _scrub_samples(rows: list[dict[str, Any]], pool: ScrubPool) -> Iterator[dict[str, Any]]:
+    for row, result in pool.results(rows, _text_of, _text_bytes):
+        row["text"] = "" if isinstance(result, Killed) else result[0]
+        yield row
+
+
+def _write(
+    workspace: Workspace,
+    name: str,
+    kept: list[dict[str, Any]],
+    rejected: list[dict[str, Any]],
+    errors: list[dict[str, Any]],
+) -> None:
+    for folder, rows, schema in (
+        ("documents", kept, DOCUMENT_V1),
+        ("rejected", rejected, REJECTED_V1),
+        ("errors", errors, ERROR_V1),
+    ):
+        table = pa.Table.from_pylist(rows, schema=schema)
+        storage.write_table(workspace.path(folder, f"{name}.parquet"), table)
+
+
+class FinishDoFn(beam.DoFn):
+    """(task name, grouped inputs) -> nothing; the files are the output."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        recipe: Recipe,
+        workers: int,
+        keys: dict[str, str],
+        shared: Shared,
+    ) -> None:
+        self._workspace = workspace
+        self._recipe = recipe
+        self._workers = workers
+        self._keys = keys
+        self._shared = shared
+
+    def setup(self) -> None:
+        """One pool a process."""
+        limits = Limits(self._recipe.extract.cpu_seconds, self._recipe.extract.memory_mb)
+        self._pool: ScrubPool = self._shared.acquire(
+            lambda: KillablePool(self._workers, setup_scrubber, (self._recipe.pii,), limits)
+        )
+
+    def process(self, element: tuple[str, dict[str, Iterable[Any]]]) -> None:
+        """Finish one task, unless it is only named by clusters of work done before."""
+        name, grouped = element
+        if not list(grouped["tasks"]):
+            return
+        members = (Membership(*m) for m in grouped["members"])
+        finish_task(name, self._keys[name], members, self._workspace, self._recipe, self._pool)
+
+
+class ReadMembers(beam.DoFn):
+    """A clusters file -> (task name, Membership) for each of its rows."""
+
+    def process(self, path: str) -> Iterator[tuple[str, tuple[int, bool, str, int, str]]]:
+        """Only the columns that finishing needs."""
+        columns = ["segment", "row", "kept", "cluster_id", "cluster_size", "method"]
+        table = storage.read_table(path, columns)
+        for row in zip(*(table.column(c).to_pylist() for c in columns), strict=True):
+            yield row[0], row[1:]
+
+
+def build(
+    pipeline: beam.Pipeline,
+    keys: dict[str, str],
+    cluster_files: list[str],
+    workspace: Workspace,
+    recipe: Recipe,
+    workers: int,
+) -> None:
+    """Bring each task its part of the drop list; ids and flags cross the shuffle, never text."""
+    tasks = pipeline | "Tasks" >> beam.Create([(name, None) for name in keys], reshuffle=False)
+    members = (
+        pipeline
+        | "ClusterFiles" >> beam.Create(cluster_files, reshuffle=False)
+        | "SpreadFiles" >> beam.Reshuffle()
+        | "ReadMembers" >> beam.ParDo(ReadMembers())
+    )
+    (
+        {"tasks": tasks, "members": members}
+        | "ByTask" >> beam.CoGroupByKey()
+        | "Finish" >> beam.ParDo(FinishDoFn(workspace, recipe, workers, keys, Shared()))
+    )

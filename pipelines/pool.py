@@ -1,0 +1,187 @@
+"""A pool of killable child processes, one task a page.
+
+pebble runs the children (spawned, restarted after a death, a wall-clock limit per task); this
+module adds what makes the outcome depend on the page alone: a limit in CPU seconds, armed by the
+kernel around each task, and a cap on the memory that one task may add.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import resource
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from threading import Thread
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+_PARENT_CHECK_SECONDS = 1.0
+_WALL_PER_CPU_SECOND = 20.0
+"""The wall-clock backstop for tasks that hang without using CPU, as a multiple of the CPU limit:
+wide, so that a busy machine does not change what is kept."""
+
+
+class Limits(NamedTuple):
+    """What one task may use."""
+
+    cpu_seconds: float
+    memory_mb: int
+
+
+class Killed(NamedTuple):
+    """A task whose process died: `error` is timeout, hang, or crash."""
+
+    error: str
+    detail: str
+
+
+class _Child:
+    """What a child process holds between tasks; filled once by `_start_child`."""
+
+    work: Callable[[Any], Any] | None = None
+    limits: Limits = Limits(10.0, 1024)
+
+
+def _start_child(
+    setup: Callable[..., Callable[[Any], Any]], args: tuple[Any, ...], limits: Limits
+) -> None:
+    """Load models before the first task, so that no page pays for them with its CPU limit."""
+    Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    _Child.work = setup(*args)
+    _Child.limits = limits
+    # Models and modules live for ever: keep them out of every later collection.
+    gc.collect()
+    gc.freeze()
+
+
+def _watch_parent(parent: int) -> None:
+    """A parent killed with SIGKILL must not leave children behind."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os._exit(1)
+
+
+def _address_space_bytes() -> int:
+    """Virtual size of this process, from /proc; 0 where there is none."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split(maxsplit=1)[0]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _run_limited(task: Any) -> Any:
+    """Run one task under its limits.
+
+    ITIMER_PROF counts user and system time of the process; SIGPROF's default action ends it even
+    inside C code, where no Python handler would run.
+    """
+    assert _Child.work is not None
+    limits = _Child.limits
+    used = _address_space_bytes()
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if used:
+        resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory_mb * 1024 * 1024, hard))
+    signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+    try:
+        return _Child.work(task)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+class KillablePool(Generic[Task, Result]):
+    """`workers` processes that each call `setup(*args)` once and then its result on every task.
+
+    `setup` and `args` are pickled to spawned children: a module-level function and plain data.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        setup: Callable[..., Callable[[Task], Result]],
+        args: tuple[Any, ...],
+        limits: Limits,
+    ) -> None:
+        self._limits = limits
+        self._pool = ProcessPool(
+            max_workers=workers,
+            initializer=_start_child,
+            initargs=(setup, args, limits),
+            context=multiprocessing.get_context("spawn"),
+        )
+        self._window = max(16, 8 * workers)
+
+    def results(
+        self,
+        items: Iterable[Item],
+        task_of: Callable[[Item], Task],
+        weight_bytes: Callable[[Item], int],
+        window_bytes: int = 64_000_000,
+    ) -> Iterator[tuple[Item, Result | Killed]]:
+        """Run every item's task, in parallel; yield (item, result) in the order given.
+
+        At most `window_bytes` of items (by `weight_bytes`) and a fixed number of tasks wait at a
+        time, so that memory stays flat whatever the input's length.
+        """
+        waiting: deque[tuple[Item, ProcessFuture, int]] = deque()
+        held_bytes = 0
+        for item in items:
+            weight = weight_bytes(item)
+            waiting.append((item, self._submit(task_of(item)), weight))
+            held_bytes += weight
+            while len(waiting) > self._window or held_bytes > window_bytes:
+                first, future, freed = waiting.popleft()
+                yield first, self._collect(future)
+                held_bytes -= freed
+        while waiting:
+            first, future, _ = waiting.popleft()
+            yield first, self._collect(future)
+
+    def _submit(self, task: Task) -> ProcessFuture:
+        wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
+        return self._pool.schedule(_run_limited, args=(task,), timeout=wall_seconds)
+
+    def _collect(self, future: ProcessFuture) -> Result | Killed:
+        """The task's result, or how its process died; an exception it raised is raised here."""
+        try:
+            return future.result()
+        except FutureTimeoutError:
+            wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
+            return Killed("hang", f"no answer after {wall_seconds:.0f} s; the process was killed")
+        except ProcessExpired as death:
+            if death.exitcode == -signal.SIGPROF:
+                limit = self._limits.cpu_seconds
+                return Killed("timeout", f"more than {limit:g} CPU seconds; the process was killed")
+            return Killed("crash", _describe_exit(death.exitcode))
+
+    def close(self) -> None:
+        """End the children; tasks still running are killed."""
+        self._pool.stop()
+        self._pool.join()
+
+
+def _describe_exit(exitcode: int) -> str:
+    if exitcode < 0:
+        try:
+            name = signal.Signals(-exitcode).name
+        except ValueError:
+            name = str(-exitcode)
+        return f"the process died of signal {name}"
+    return f"the process ended with exit code {exitcode}"
+
+
+def default_workers() -> int:
+    """As many children as this process may use cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

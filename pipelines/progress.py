@@ -1,0 +1,182 @@
+"""Live progress of a phase: workers leave small heartbeat files, the driver reads them.
+
+Files and not callbacks, because workers may be other processes or other machines; stores other
+than local disks get no heartbeats (a write a second would cost more than it tells), so there
+progress moves by finished segments.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from pipelines import storage
+from pipelines.workspace import DONE_SUFFIX, Workspace
+
+BEAT_SECONDS = 0.5
+PLAIN_LINE_SECONDS = 10.0
+_BEAT_SUFFIX = ".beat.json"
+
+
+class Heartbeat:
+    """What a worker says of the task it is in, at most twice a second."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        folder = workspace.work("progress")
+        self._path = None if storage.is_remote(folder) else storage.join(folder, name)
+        self._next = 0.0
+        if self._path is not None:
+            os.makedirs(folder, exist_ok=True)
+
+    def beat(self, counts: Mapping[str, int]) -> None:
+        """Write the counts if the last beat is old enough. A full disk is not reported here: the
+        next real write does."""
+        now = time.monotonic()
+        if self._path is None or now < self._next:
+            return
+        self._next = now + BEAT_SECONDS
+        temporary = self._path + ".tmp"
+        try:
+            with open(temporary, "w", encoding="ascii") as handle:
+                json.dump(dict(counts), handle)
+            os.replace(temporary, self._path + _BEAT_SUFFIX)
+        except OSError:
+            self._path = None
+
+    def stop(self) -> None:
+        """Forget the beat: the marker counts from now on."""
+        if self._path is not None and os.path.exists(self._path + _BEAT_SUFFIX):
+            os.remove(self._path + _BEAT_SUFFIX)
+
+
+class Snapshot(NamedTuple):
+    """Where a phase stands."""
+
+    done: int
+    total: int
+    counts: Counter[str]
+
+
+class PhaseWatch:
+    """Counts of finished tasks (from markers, each read once) plus those of running ones."""
+
+    def __init__(self, workspace: Workspace, folder: str, names: list[str]) -> None:
+        self._folder = workspace.work(folder)
+        self._beats = workspace.work("progress")
+        self._names = frozenset(names)
+        self._seen: dict[str, Counter[str]] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Read what is new since the last call."""
+        for path in storage.list_files(self._folder, DONE_SUFFIX):
+            name = path.rsplit("/", 1)[-1].removesuffix(DONE_SUFFIX)
+            if name in self._names and name not in self._seen:
+                content = json.loads(storage.read_bytes(path))["content"]
+                self._seen[name] = Counter(content["counts"])
+        counts: Counter[str] = Counter()
+        for finished in self._seen.values():
+            counts.update(finished)
+        for name, running in self._running():
+            if name in self._names and name not in self._seen:
+                counts.update(running)
+        return Snapshot(len(self._seen), len(self._names), counts)
+
+    def _running(self) -> Iterator[tuple[str, Counter[str]]]:
+        if storage.is_remote(self._beats):
+            return
+        for path in storage.list_files(self._beats, _BEAT_SUFFIX):
+            try:
+                with open(path, encoding="ascii") as handle:
+                    yield (
+                        path.rsplit("/", 1)[-1].removesuffix(_BEAT_SUFFIX),
+                        Counter(json.load(handle)),
+                    )
+            except (OSError, ValueError):
+                continue  # replaced or removed between listing and reading
+
+
+@contextmanager
+def watching(
+    title: str, watch: PhaseWatch, console: Console, enabled: bool = True
+) -> Iterator[None]:
+    """Show the phase's progress while the block runs: a live bar on a terminal, a plain line
+    every ten seconds otherwise."""
+    if not enabled:
+        yield
+        return
+    stop = threading.Event()
+    show = _live if console.is_terminal else _plain
+    thread = threading.Thread(target=show, args=(title, watch, console, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _line(snapshot: Snapshot, rate: float, eta_seconds: float | None) -> str:
+    counts = snapshot.counts
+    parts = [f"segments {snapshot.done}/{snapshot.total}", f"pages {counts['in']:,}"]
+    parts += [f"{rate:.1f} pages/s", f"kept {counts['kept']:,}"]
+    parts += [f"rejected {counts['rejected']:,}", f"errors {counts['errors']:,}"]
+    if eta_seconds is not None:
+        parts.append(f"ETA {int(eta_seconds) // 60}:{int(eta_seconds) % 60:02d}")
+    return " · ".join(parts)
+
+
+class _Pace:
+    """Pages a second since the watch began, and the time left by finished share of segments."""
+
+    def __init__(self, first: Snapshot) -> None:
+        self._start = time.monotonic()
+        self._first = first
+
+    def describe(self, snapshot: Snapshot) -> str:
+        elapsed = max(time.monotonic() - self._start, 1e-6)
+        rate = (snapshot.counts["in"] - self._first.counts["in"]) / elapsed
+        fresh = snapshot.done - self._first.done
+        left = snapshot.total - snapshot.done
+        eta = elapsed / fresh * left if fresh else None
+        return _line(snapshot, rate, eta)
+
+
+def _plain(title: str, watch: PhaseWatch, console: Console, stop: threading.Event) -> None:
+    snapshot = watch.snapshot()
+    pace = _Pace(snapshot)
+    while not stop.wait(PLAIN_LINE_SECONDS):
+        console.print(f"{title}: {pace.describe(watch.snapshot())}", highlight=False)
+    console.print(f"{title}: {pace.describe(watch.snapshot())}", highlight=False)
+
+
+def _live(title: str, watch: PhaseWatch, console: Console, stop: threading.Event) -> None:
+    bar = Progress(TextColumn(f"[bold]{title}"), BarColumn(), TextColumn("{task.fields[line]}"))
+    snapshot = watch.snapshot()
+    pace = _Pace(snapshot)
+    task = bar.add_task(title, total=max(snapshot.total, 1), line="starting")
+    grid = Table.grid()
+    grid.add_row(bar)
+    with Live(grid, console=console, refresh_per_second=4, transient=False):
+        while True:
+            ended = stop.wait(BEAT_SECONDS)
+            snapshot = watch.snapshot()
+            bar.update(task, completed=snapshot.done, line=pace.describe(snapshot))
+            if ended:
+                return
+
+
+def console_for(stream: TextIO | None = None) -> Console:
+    """Progress goes to standard error, so that --json output stays clean."""
+    return Console(file=stream or sys.stderr, soft_wrap=True)

@@ -1,0 +1,242 @@
+"""Files of a run: local paths directly, gs://, s3:// and hdfs:// through Beam FileSystems, and
+https:// for reading. Every write goes to a temporary name first and is then renamed.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import io
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import InputError, OutputError
+
+_GLOB_CHARACTERS = frozenset("*?[")
+_HTTP_BLOCK_BYTES = 4 * 1024 * 1024
+
+
+class InputFile(NamedTuple):
+    """One input and what tells whether it changed since a run began."""
+
+    path: str
+    size: int
+    stamp: str
+    """Local files: modification time in ns; remote: the store's time stamp; https: empty."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path names a store rather than a local file."""
+    return "://" in path
+
+
+def join(folder: str, *parts: str) -> str:
+    """Join with `/`, which local and remote stores both take."""
+    return "/".join([folder.rstrip("/") or "/", *parts])
+
+
+def match_inputs(patterns: Iterable[str]) -> list[InputFile]:
+    """Resolve paths, globs and URLs to files, each once, in order of path.
+
+    Raises:
+        InputError: a pattern matches nothing, or a file cannot be read.
+    """
+    found: dict[str, InputFile] = {}
+    for pattern in patterns:
+        matches = _match(pattern)
+        if not matches:
+            raise InputError(f"--input {pattern} matches no file; check the path and the quotes")
+        for file in matches:
+            found[file.path] = file
+    return [found[path] for path in sorted(found)]
+
+
+def _match(pattern: str) -> list[InputFile]:
+    if pattern.startswith(("http://", "https://")):
+        return [InputFile(pattern, _http_size(pattern), "")]
+    if is_remote(pattern):
+        return _match_store(pattern)
+    paths = glob.glob(pattern, recursive=True) if _GLOB_CHARACTERS & set(pattern) else [pattern]
+    files = []
+    for path in paths:
+        if os.path.isdir(path):
+            if path == pattern:
+                raise InputError(f"--input {path} is a folder; write {path.rstrip('/')}/*.warc.gz")
+            continue
+        files.append(_local_file(path))
+    return files
+
+
+def _local_file(path: str) -> InputFile:
+    try:
+        with open(path, "rb"):
+            status = os.stat(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return InputFile(path, status.st_size, str(status.st_mtime_ns))
+
+
+def _match_store(pattern: str) -> list[InputFile]:
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        results = FileSystems.match([pattern])[0].metadata_list
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot list {pattern}: {_one_line(error)}") from error
+    return [
+        InputFile(m.path, m.size_in_bytes, str(m.last_updated_in_seconds or "")) for m in results
+    ]
+
+
+def _http_size(url: str) -> int:
+    import fsspec
+
+    try:
+        file_system, path = fsspec.core.url_to_fs(url)
+        size = file_system.info(path).get("size")
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"cannot read {url}: {_one_line(error)}") from error
+    if size is None:
+        raise InputError(f"{url} does not tell its size; download it and name the local file")
+    return int(size)
+
+
+def open_input(path: str) -> BinaryIO:
+    """Open for reading and seeking, as the bytes lie in the store (no decompression).
+
+    Raises InputError when the file cannot be opened.
+    """
+    try:
+        if path.startswith(("http://", "https://")):
+            import fsspec
+
+            return cast(BinaryIO, fsspec.open(path, "rb", block_size=_HTTP_BLOCK_BYTES).open())
+        if is_remote(path):
+            from apache_beam.io.filesystem import CompressionTypes
+            from apache_beam.io.filesystems import FileSystems
+
+            return cast(
+                BinaryIO,
+                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED),
+            )
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {_one_line(error)}") from error
+
+
+def read_bytes(path: str) -> bytes:
+    """The whole content of a small file."""
+    with open_input(path) as handle:
+        return handle.read()
+
+
+def exists(path: str) -> bool:
+    """Whether a file or local folder is there."""
+    if not is_remote(path):
+        return os.path.exists(path)
+    from apache_beam.io.filesystems import FileSystems
+
+    return bool(FileSystems.exists(path))
+
+
+def list_files(folder: str, suffix: str) -> list[str]:
+    """Files directly inside `folder` that end in `suffix`, sorted; none if there is no folder."""
+    if is_remote(folder):
+        return sorted(f.path for f in _match_store(join(folder, "*" + suffix)))
+    if not os.path.isdir(folder):
+        return []
+    return sorted(join(folder, name) for name in os.listdir(folder) if name.endswith(suffix))
+
+
+def write_bytes(path: str, data: bytes | memoryview) -> None:
+    """Write atomically: a reader sees the old file or the whole new one.
+
+    Raises OutputError, in one line, when the store is full or refuses.
+    """
+    with new_file(path) as handle:
+        handle.write(data)
+
+
+@contextmanager
+def new_file(path: str) -> Iterator[BinaryIO]:
+    """A file to write that takes its name only when the block ends without an error."""
+    temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+    try:
+        if is_remote(path):
+            with _remote_file(path, temporary) as handle:
+                yield handle
+        else:
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            try:
+                with open(temporary, "wb") as handle:
+                    yield handle
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                os.replace(temporary, path)
+            finally:
+                if os.path.exists(temporary):
+                    os.remove(temporary)
+    except OSError as error:
+        raise OutputError(_write_problem(path, error)) from error
+
+
+@contextmanager
+def _remote_file(path: str, temporary: str) -> Iterator[BinaryIO]:
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+    with handle:
+        yield cast(BinaryIO, handle)
+    if FileSystems.exists(path):
+        FileSystems.delete([path])
+    FileSystems.rename([temporary], [path])
+
+
+def _write_problem(path: str, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"no space left while writing {path}: free some and run the same command again; "
+            "what was finished is kept"
+        )
+    return f"cannot write {path}: {error.strerror or _one_line(error)}"
+
+
+def write_table(path: str, table: pa.Table) -> None:
+    """Write an Arrow table as zstd Parquet, atomically."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", write_statistics=True)
+    write_bytes(path, sink.getbuffer())
+
+
+def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file whole (or some columns of it)."""
+    if is_remote(path):
+        with open_input(path) as handle:
+            return pq.read_table(pa.PythonFile(handle, mode="r"), columns=columns)
+    return pq.read_table(path, columns=columns, partitioning=None)
+
+
+def remove(path: str) -> None:
+    """Delete a file or a folder with all it holds, if it is there."""
+    if is_remote(path):
+        from apache_beam.io.filesystems import FileSystems
+
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+    elif os.path.isdir(path):
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink(missing_ok=True)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

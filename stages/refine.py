@@ -1,0 +1,184 @@
+"""refine(page): the whole way of one page, from bytes to kept, rejected or failed (DESIGN 2.2).
+
+Plain Python over the stages; it runs in a child process that may be killed, so it holds no state
+that one page could leave for the next.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import xxhash
+
+from schemas.page import Page
+from schemas.recipe import Recipe
+from schemas.verdict import Failure, Outcome, Rejection
+from stages import charset, decide
+from stages.dedup import BandHasher, content_hash, url_key
+from stages.extract import EXTRACTORS, ExtractionError, raw_text, tidy
+from stages.language import LanguageIdentifier, check_gate, check_language, model_path
+from stages.page import check_page, effective_mime
+from stages.url import Blocklist, UrlRules, host_of
+
+
+class RefineAssets(NamedTuple):
+    """Files that a recipe needs, resolved before any worker starts."""
+
+    blocklist: Path | None
+    """Folder of a built block list, when the recipe asks for one."""
+
+
+def document_id(page: Page) -> str:
+    """32 hex digits over URL, date and payload: a record has the same id wherever it lies."""
+    digest = xxhash.xxh3_128()
+    payload = page.body if page.text is None else page.text.encode("utf-8", "surrogatepass")
+    for part in (page.url.encode("utf-8", "surrogatepass"), page.date.encode(), payload):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+class _Walk:
+    """One page's intermediate results and the CPU clock of its steps."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.text = ""
+        self.language = ""
+        self.language_score = 0.0
+        self.mime = ""
+        self.charset = ""
+        self.extractor = ""
+        self.signals: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}
+        self._clock = time.process_time()
+
+    def lap(self, step: str) -> None:
+        now = time.process_time()
+        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._clock
+        self._clock = now
+
+    def end(
+        self,
+        rejection: Rejection | None = None,
+        failure: Failure | None = None,
+        *,
+        n_words: int = 0,
+        content: str = "",
+        url_hash: int = 0,
+        bands: bytes = b"",
+    ) -> Outcome:
+        page = self.page
+        return Outcome(
+            id=document_id(page),
+            url=page.url,
+            host=host_of(page.url),
+            text=self.text,
+            language=self.language,
+            language_score=self.language_score,
+            mime=self.mime,
+            charset=self.charset,
+            extractor=self.extractor,
+            n_chars=len(self.text),
+            n_words=n_words,
+            content_hash=content,
+            url_key=url_hash,
+            bands=bands,
+            signals=self.signals,
+            seconds_by_step=self.seconds,
+            rejection=rejection,
+            failure=failure,
+        )
+
+
+class Refiner:
+    """A recipe with its models loaded. Construct once a process; `refine` is pure after that."""
+
+    def __init__(self, recipe: Recipe, assets: RefineAssets) -> None:
+        self.recipe = recipe
+        blocklist = Blocklist.open(assets.blocklist) if assets.blocklist else None
+        self._urls = UrlRules(recipe.url, blocklist)
+        self._identifier = LanguageIdentifier(model_path(recipe.language.model))
+        self._extract = EXTRACTORS[recipe.extract.name]
+        self._bands = BandHasher(recipe.dedup.minhash) if recipe.dedup.minhash else None
+
+    def refine(self, page: Page) -> Outcome:
+        """Take one page through the recipe, the cheap checks first.
+
+        Returns an Outcome for whatever the page holds; MemoryError becomes a Failure. Only a
+        crash or the CPU limit ends the process, which the pool turns into a Failure.
+        """
+        walk = _Walk(page)
+        try:
+            return self._walk(page, walk)
+        except ExtractionError as error:
+            walk.lap("extract")
+            return walk.end(failure=Failure("extract", "extraction_failed", str(error)[:500]))
+        except MemoryError:
+            limit = self.recipe.extract.memory_mb
+            detail = f"the page needs more than extract.memory_mb={limit}"
+            return walk.end(failure=Failure("extract", "out_of_memory", detail))
+
+    def _walk(self, page: Page, walk: _Walk) -> Outcome:
+        recipe = self.recipe
+        if page.damage:
+            return walk.end(failure=Failure("read", "damaged_payload", page.damage))
+        walk.mime = effective_mime(page) if page.text is None else "text/plain"
+        rejection = check_page(page, walk.mime, recipe.page)
+        walk.lap("page")
+        if rejection is None:
+            rejection = self._urls.check(page.url)
+            walk.lap("url")
+        if rejection is None:
+            rejection = self._extract_text(page, walk)
+        if rejection is None:
+            walk.language, walk.language_score = self._identifier.top(walk.text)
+            rejection = check_language(walk.language, walk.language_score, recipe.language)
+            walk.lap("language")
+        if rejection is None:
+            judgement = decide.judge(walk.text, recipe.quality, walk.language)
+            walk.text, walk.signals = judgement.text, judgement.signals
+            rejection = judgement.rejection
+            walk.lap("quality")
+        if rejection is not None:
+            return walk.end(rejection)
+        return self._keep(page, walk)
+
+    def _extract_text(self, page: Page, walk: _Walk) -> Rejection | None:
+        recipe = self.recipe
+        if page.text is not None:
+            walk.text, walk.charset, walk.extractor = (
+                tidy(page.text, recipe.extract),
+                "utf-8",
+                "none",
+            )
+        else:
+            decoded = charset.decode(page.body, page.content_type)
+            walk.charset = decoded.charset
+            walk.lap("decode")
+            if recipe.gate is not None and recipe.language.keep is not None:
+                raw = raw_text(decoded.text)
+                rejection = check_gate(raw, self._identifier, recipe.language, recipe.gate)
+                walk.lap("gate")
+                if rejection is not None:
+                    walk.text = raw
+                    return rejection
+            text = self._extract(decoded.text, recipe.extract, page.url)
+            walk.text, walk.extractor = tidy(text, recipe.extract), recipe.extract.name
+        walk.lap("extract")
+        if not walk.text.strip():
+            return Rejection("extract", "extract.empty", 0.0, 1.0)
+        return None
+
+    def _keep(self, page: Page, walk: _Walk) -> Outcome:
+        words = walk.signals.get("basic.n_words")
+        outcome_fields = {
+            "n_words": int(words) if words is not None else len(walk.text.split()),
+            "content": content_hash(walk.text),
+            "url_hash": url_key(page.url),
+            "bands": self._bands(walk.text) if self._bands else b"",
+        }
+        walk.lap("hash")
+        return walk.end(**outcome_fields)  # type: ignore[arg-type]
