@@ -27,6 +27,7 @@ _SENTENCE_CHARS = 1000
 """Longer lines are cut. SentencePiece drops whatever is longer than max_sentence_length."""
 
 _MAX_UTF8_BYTES = 4
+_LOWEST_COVERAGE = 0.98
 _BYTE_PIECES = 256
 
 _SEPARATORS = re.compile("[\n\0\u2581\u2585]")
@@ -53,6 +54,7 @@ def train_sentencepiece(texts: Iterable[str], target: Path, settings: TokenizerS
     lines = list(_lines(texts, settings.sample_bytes))
     if not lines:
         raise CorpusmillError("cannot train a tokenizer: no text was kept; loosen the recipe")
+    lines, coverage = _within_vocabulary(lines, settings)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -61,7 +63,7 @@ def train_sentencepiece(texts: Iterable[str], target: Path, settings: TokenizerS
             model_type=settings.type,
             vocab_size=settings.vocab_size,
             hard_vocab_limit=False,
-            character_coverage=_character_coverage(lines, settings),
+            character_coverage=coverage,
             byte_fallback=True,
             normalization_rule_name="identity",
             remove_extra_whitespaces=False,
@@ -114,25 +116,34 @@ def _cut(line: str) -> Iterator[str]:
         yield line[start:]
 
 
-def _character_coverage(lines: list[str], settings: TokenizerSettings) -> float:
-    """The recipe's coverage, lowered where the characters alone would overfill the vocabulary.
+def _within_vocabulary(lines: list[str], settings: TokenizerSettings) -> tuple[list[str], float]:
+    """The sentences and the coverage to ask the trainer for.
 
-    The trainer refuses a vocabulary smaller than its required characters. They may take half of
-    what bytes, special pieces and newlines leave; the rest of the characters falls back to bytes.
+    The trainer refuses a vocabulary smaller than its required characters, and any coverage below
+    0.98. Where the recipe's settings would meet either, rare characters are cut out of the
+    sentences here: characters may take half of what bytes, special pieces and newlines leave.
+    What is cut out falls back to bytes, as do the characters that the trainer leaves out.
     """
     special = PAD_ID + 1 + _BYTE_PIECES + len(NEWLINES) + len(SPACE_PIECE)
     room = (settings.vocab_size - special) // 2
     alphabet: set[str] = set()
     for line in lines:
         alphabet.update(line)
-    if len(alphabet) <= room:
-        return settings.character_coverage
+    if len(alphabet) <= room and settings.character_coverage >= _LOWEST_COVERAGE:
+        return lines, settings.character_coverage
     counts: Counter[str] = Counter()
     for line in lines:
         counts.update(line)
-    covered = sum(count for _, count in counts.most_common(room)) / counts.total()
-    # The trainer compares in single precision, where a share very near 1 rounds up to all.
-    return min(settings.character_coverage, covered, 0.99999)
+    wanted = settings.character_coverage * counts.total()
+    rare: dict[int, str] = {}
+    covered = 0
+    # Ties go by code point, so that only the text decides.
+    for rank, (character, count) in enumerate(sorted(counts.items(), key=lambda c: (-c[1], c[0]))):
+        if rank >= room or covered >= wanted:
+            rare[ord(character)] = "\n"
+        covered += count
+    kept = (part for line in lines for part in line.translate(rare).split("\n") if part)
+    return list(kept), 1.0
 
 
 def _write(target: Path, model: bytes) -> None:
