@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple, cast
@@ -103,7 +104,7 @@ def _tasks_of(file: InputFile, segment_bytes: int) -> list[Task]:
         ranges = [(s.start, s.end) for s in segments] or [(0, 0)]
     elif kind == "jsonl":
         cuts = [*range(0, max(file.size, 1), segment_bytes), file.size]
-        ranges = list(zip(cuts, cuts[1:], strict=False))
+        ranges = list(itertools.pairwise(cuts))
     elif kind == "jsonl.gz":
         ranges = [(0, 2**62)]
     else:
@@ -124,7 +125,7 @@ def _row_ranges(path: str) -> list[tuple[int, int]]:
     cuts = [0]
     for index in range(metadata.num_row_groups):
         cuts.append(cuts[-1] + metadata.row_group(index).num_rows)
-    return list(zip(cuts, cuts[1:], strict=False)) or [(0, 0)]
+    return list(itertools.pairwise(cuts)) or [(0, 0)]
 
 
 def read_task(task: Task) -> Iterator[Page | Skipped | Damage]:

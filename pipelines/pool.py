@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -122,6 +123,7 @@ class KillablePool(Generic[Task, Result]):
             context=multiprocessing.get_context("spawn"),
         )
         self._window = max(16, 8 * workers)
+        self._finalizer = weakref.finalize(self, _stop, self._pool)
 
     def results(
         self,
@@ -168,8 +170,12 @@ class KillablePool(Generic[Task, Result]):
 
     def close(self) -> None:
         """End the children; tasks still running are killed."""
-        self._pool.stop()
-        self._pool.join()
+        self._finalizer()
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()
 
 
 def _describe_exit(exitcode: int) -> str:

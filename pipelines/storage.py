@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import InputError, OutputError
+from schemas.errors import InputError, OutputError, UsageError
 
 _GLOB_CHARACTERS = frozenset("*?[")
 _HTTP_BLOCK_BYTES = 4 * 1024 * 1024
@@ -47,13 +47,14 @@ def match_inputs(patterns: Iterable[str]) -> list[InputFile]:
     """Resolve paths, globs and URLs to files, each once, in order of path.
 
     Raises:
-        InputError: a pattern matches nothing, or a file cannot be read.
+        UsageError: a pattern matches nothing.
+        InputError: a file cannot be read.
     """
     found: dict[str, InputFile] = {}
     for pattern in patterns:
         matches = _match(pattern)
         if not matches:
-            raise InputError(f"--input {pattern} matches no file; check the path and the quotes")
+            raise UsageError(f"--input {pattern} matches no file; check the path and the quotes")
         for file in matches:
             found[file.path] = file
     return [found[path] for path in sorted(found)]
@@ -64,7 +65,10 @@ def _match(pattern: str) -> list[InputFile]:
         return [InputFile(pattern, _http_size(pattern), "")]
     if is_remote(pattern):
         return _match_store(pattern)
-    paths = glob.glob(pattern, recursive=True) if _GLOB_CHARACTERS & set(pattern) else [pattern]
+    if _GLOB_CHARACTERS & set(pattern):
+        paths = glob.glob(pattern, recursive=True)
+    else:
+        paths = [pattern] if os.path.lexists(pattern) else []
     files = []
     for path in paths:
         if os.path.isdir(path):

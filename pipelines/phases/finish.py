@@ -27,7 +27,8 @@ from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_
 FOLDER = "finish"
 TRAIN, VALIDATION = "train", "validation"
 
-Scrubbed = tuple[str, dict[str, int]]
+Scrubbed = tuple[str, dict[str, int], float]
+"""Text, counts by kind, CPU seconds."""
 ScrubPool = KillablePool[str, Scrubbed]
 
 
@@ -48,11 +49,18 @@ def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:
         return _unchanged
     from stages.pii import Scrubber
 
-    return Scrubber(settings).scrub
+    scrubber = Scrubber(settings)
+
+    def scrub(text: str) -> Scrubbed:
+        begun = time.process_time()
+        scrubbed, counts = scrubber.scrub(text)
+        return scrubbed, counts, time.process_time() - begun
+
+    return scrub
 
 
 def _unchanged(text: str) -> Scrubbed:
-    return text, {}
+    return text, {}, 0.0
 
 
 def split_of(document_id: str, settings: Shards) -> str:
@@ -79,6 +87,7 @@ def finish_task(
     counts: Counter[str] = Counter({"in": len(documents), "kept": 0, "rejected": 0, "errors": 0})
     rules: Counter[str] = Counter()
     pii: Counter[str] = Counter()
+    scrub_seconds = 0.0
     heartbeat = Heartbeat(workspace, name)
     kept: list[dict[str, Any]] = []
     survivors: list[dict[str, Any]] = []
@@ -97,6 +106,7 @@ def finish_task(
         else:
             kept.append(_finished(document, result, recipe))
             pii.update(result[1])
+            scrub_seconds += result[2]
             counts["kept"] += 1
         heartbeat.beat(counts)
     rejected = list(_scrub_samples(rejected, pool))
@@ -105,11 +115,14 @@ def finish_task(
         "counts": dict(counts),
         "rules": dict(rules),
         "pii": {kind: pii[kind] for kind in recipe.pii.kinds},
-        "error_kinds": {"pii." + e["error"]: 1 for e in errors if e["stage"] == "pii"},
+        "error_kinds": dict(Counter("pii." + e["error"] for e in errors if e["stage"] == "pii")),
         "languages": dict(Counter(d["language"] for d in kept)),
         "splits": dict(Counter(d["split"] for d in kept)),
         "text_bytes": sum(len(d["text"].encode()) for d in kept),
-        "cpu_seconds_by_step": {"finish": round(time.thread_time() - thread_started, 6)},
+        "cpu_seconds_by_step": {
+            "pii": round(scrub_seconds, 6),
+            "finish": round(time.thread_time() - thread_started, 6),
+        },
         "seconds": round(time.monotonic() - started, 3),
     }
     Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content)
@@ -133,7 +146,7 @@ def _with_cluster(document: dict[str, Any], member: Membership | None) -> dict[s
 
 
 def _finished(document: dict[str, Any], result: Scrubbed, recipe: Recipe) -> dict[str, Any]:
-    text, found = result
+    text, found, _ = result
     document["text"] = text
     document["n_chars"] = len(text)
     document["pii"] = {kind: found.get(kind, 0) for kind in recipe.pii.kinds}
@@ -257,3 +270,15 @@ def build(
         | "ByTask" >> beam.CoGroupByKey()
         | "Finish" >> beam.ParDo(FinishDoFn(workspace, recipe, workers, keys, Shared()))
     )
+
+
+def publish_clusters(cluster_files: list[str], workspace: Workspace) -> None:
+    """Copy the clusters of phase 2 to OUT/clusters."""
+    current = set()
+    for path in cluster_files:
+        name = path.rsplit("/", 1)[-1]
+        current.add(name)
+        storage.write_bytes(workspace.path("clusters", name), storage.read_bytes(path))
+    for path in storage.list_files(workspace.path("clusters"), ".parquet"):
+        if path.rsplit("/", 1)[-1] not in current:
+            storage.remove(path)

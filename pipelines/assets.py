@@ -1,0 +1,46 @@
+"""Lists and models that recipes name, built or found once a machine; nothing is downloaded.
+
+They live in CORPUSMILL_CACHE, else in the user's cache folder; a container image bakes that folder
+in with `corpusmill assets`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from schemas.errors import OutputError
+from schemas.recipe import Recipe
+from stages.refine import RefineAssets
+from stages.url import Blocklist
+
+CACHE_VARIABLE = "CORPUSMILL_CACHE"
+
+
+def cache_folder() -> Path:
+    """CORPUSMILL_CACHE, else XDG_CACHE_HOME/corpusmill, else ~/.cache/corpusmill."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "corpusmill"
+
+
+def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: None) -> RefineAssets:
+    """Build what the recipe needs and is not there yet; `say` gets a line about slow work.
+
+    Raises OutputError when the cache folder cannot be written.
+    """
+    if recipe.url.blocklist is None:
+        return RefineAssets(blocklist=None)
+    folder = cache_folder() / f"blocklist-{recipe.url.blocklist}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Blocklist.build(folder, say)
+    except OSError as error:
+        raise OutputError(
+            f"cannot build the block list in {folder}: {error.strerror or error}; "
+            f"set {CACHE_VARIABLE} to a folder that can be written"
+        ) from error
+    return RefineAssets(blocklist=folder)

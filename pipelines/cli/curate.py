@@ -1,0 +1,111 @@
+"""`corpusmill curate`: from WARC files to shards."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from schemas.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        epilog=(
+            "Examples:\n\n"
+            "corpusmill curate --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
+            "corpusmill curate --input pages.jsonl --output out --set pii.kinds='[email, ip]'\n\n"
+            "corpusmill curate --input 'gs://bucket/*.warc.gz' --output gs://bucket/out "
+            "--runner DataflowRunner --project p --region r"
+        ),
+    )(curate)
+
+
+def curate(
+    context: typer.Context,
+    input: Annotated[
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            help="WARC, ARC, WET, JSONL or Parquet: a path, a quoted glob, gs://, s3://, hdfs:// "
+            "or https://. May be repeated.",
+        ),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="A name from `recipes list`, or a YAML file.")
+    ] = "fineweb",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe: language.threshold=0.8"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", min=1, help="Child processes; default: one a core."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N pages of the input.")
+    ] = None,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Discard what OUT holds of an earlier run.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove OUT/.work at the end (no resume after that).")
+    ] = False,
+    runner: Annotated[
+        str | None,
+        typer.Option(
+            "--runner",
+            help="Beam runner; default: the in-memory local one. Its options may follow.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Turn crawled pages into deduplicated, PII-scrubbed, tokenized shards.
+
+    A run that was stopped goes on where it was when the same command is given again.
+    """
+    check_runner_options(runner, context.args)
+
+    from pipelines import engine
+    from pipelines.cli.funnel import print_run
+    from pipelines.curate import CurateRequest
+    from pipelines.curate import curate as run_curate
+    from pipelines.pool import default_workers
+    from pipelines.progress import console_for
+    from pipelines.recipes import load
+
+    request = CurateRequest(
+        inputs=input,
+        output=output,
+        recipe=load(recipe, overrides or []),
+        workers=workers or default_workers(),
+        limit=limit,
+        resume=not no_resume,
+        options=engine.make_options(runner, context.args),
+        clean=clean,
+    )
+    try:
+        record = run_curate(request, console_for(), quiet=quiet)
+    except KeyboardInterrupt:
+        typer.echo(
+            "interrupted; what was finished is kept: run the same command to go on", err=True
+        )
+        raise typer.Exit(130) from None
+    if as_json:
+        typer.echo(record.to_json(), nl=False)
+    else:
+        print_run(record, output, Console(soft_wrap=True))
+
+
+def check_runner_options(runner: str | None, arguments: list[str]) -> None:
+    """Without --runner, whatever is left over is a mistyped option, not Beam's."""
+    if runner is None and arguments:
+        raise UsageError(
+            f"no such option or argument: {arguments[0]} (options of a Beam runner need --runner)"
+        )

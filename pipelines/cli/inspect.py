@@ -1,0 +1,81 @@
+"""`corpusmill inspect`: the whole trail of one document."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pipelines.trail import Trail
+
+TEXT_CHARS = 600
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Examples:\n\ncorpusmill inspect out --url https://example.org/page\n\n"
+        "corpusmill inspect out --id 0123456789abcdef0123456789abcdef --json"
+    )(inspect)
+
+
+def inspect(
+    output: Annotated[str, typer.Argument(help="Folder of a finished run.")],
+    url: Annotated[str | None, typer.Option("--url", help="URL as crawled, or normalised.")] = None,
+    id: Annotated[str | None, typer.Option("--id", help="Document id (32 hex digits).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show where a document came from, what was measured and decided, and where it went."""
+    from pipelines.trail import find_trail
+    from pipelines.workspace import Workspace
+
+    trail = find_trail(Workspace(output.rstrip("/")), url, id)
+    if as_json:
+        typer.echo(json.dumps(trail._asdict(), indent=2, ensure_ascii=False, default=str))
+    else:
+        _print(trail, Console(soft_wrap=True, highlight=False))
+
+
+def _print(trail: Trail, console: Console) -> None:
+    for row in trail.errors:
+        console.print("[bold red]error[/bold red]")
+        _fields(console, row, ("url", "file", "offset", "length", "stage", "error", "detail"))
+    for row in trail.rejected:
+        console.print("[bold yellow]rejected[/bold yellow]")
+        _fields(console, row, ("id", "url", "warc_file", "warc_offset", "stage", "rule"))
+        _fields(console, row, ("value", "threshold", "rule_version", "detail", "language"))
+        _text(console, row["text"])
+    for row in trail.documents:
+        console.print("[bold green]kept[/bold green]")
+        _fields(console, row, [name for name in row if name not in ("text", "signals")])
+        console.print("  signals")
+        for name, value in sorted(row["signals"]):
+            console.print(f"    {name:44} {value:.6g}", markup=False)
+        _text(console, row["text"])
+    if trail.clusters:
+        console.print("[bold]cluster[/bold]")
+        for row in trail.clusters:
+            kept = "kept   " if row["kept"] else "dropped"
+            place = f"{row['warc_file']} at {row['warc_offset']}"
+            console.print(f"  {kept} {row['id']} by {row['method']}, {place}", markup=False)
+    for row in trail.shards:
+        console.print("[bold]shard[/bold]")
+        _fields(console, row, ("split", "shard", "position", "tokens"))
+
+
+def _fields(console: Console, row: dict[str, Any], names: tuple[str, ...] | list[str]) -> None:
+    for name in names:
+        if row.get(name) is not None:
+            console.print(f"  {name:16} {row[name]}", markup=False)
+
+
+def _text(console: Console, text: str) -> None:
+    shown = text[:TEXT_CHARS]
+    console.print(f"  text ({len(text):,} characters)")
+    for line in shown.splitlines():
+        console.print(f"    {line}", markup=False)
+    if len(shown) < len(text):
+        console.print("    …")

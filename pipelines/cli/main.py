@@ -1,0 +1,72 @@
+"""`corpusmill`: the commands, and what the user sees of an error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import NoReturn
+
+import typer
+from rich.console import Console
+
+from pipelines.cli import curate, demo, inspect, recipes, report, shards, verify
+from schemas.errors import CorpusmillError, UsageError
+
+app = typer.Typer(
+    name="corpusmill",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Common Crawl in, trained model out.\n\n"
+        "Start with [bold]corpusmill demo[/bold]: it needs no network and takes a minute. "
+        "Every command takes --debug, which shows a traceback for an error instead of one line."
+    ),
+)
+
+for _module in (demo, curate, recipes, inspect, report, verify, shards):
+    _module.register(app)
+
+
+def main() -> NoReturn:
+    """Entry point of the console script. Exit code 0, 2 for wrong usage, 1 for a failed run."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    sys.exit(run([a for a in arguments if a != "--debug"], debug))
+
+
+def run(arguments: list[str], debug: bool = False) -> int:
+    """Run one command line; returns the exit code."""
+    _quiet_libraries(debug)
+    command = typer.main.get_command(app)
+    try:
+        command(args=arguments, prog_name="corpusmill")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except CorpusmillError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        return 2 if isinstance(error, UsageError) else 1
+    except Exception as error:
+        if debug:
+            raise
+        line = " ".join(str(error).split())[:500]
+        _complain(f"{type(error).__name__}: {line} (run again with --debug for the traceback)")
+        return 1
+    return 0
+
+
+def _complain(line: str) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("[bold red]error:[/bold red] ", end="")
+    console.print(line, markup=False, highlight=False)
+
+
+def _quiet_libraries(debug: bool) -> None:
+    """Libraries log what we report ourselves; with --debug everything is shown."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.CRITICAL)
+    if not debug:
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)

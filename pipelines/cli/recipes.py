@@ -1,0 +1,77 @@
+"""`corpusmill recipes`: list, show and validate recipes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+_NAME = Annotated[str, typer.Argument(help="A name from `recipes list`, or a YAML file.")]
+_SET = Annotated[list[str] | None, typer.Option("--set", help="key=value, as in curate.")]
+_JSON = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+app = typer.Typer(no_args_is_help=True, help="List, show and validate recipes.")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="recipes")
+
+
+@app.command("list")
+def list_recipes(as_json: _JSON = False) -> None:
+    """The packaged recipes."""
+    from pipelines.recipes import load, names
+
+    recipes = [load(name) for name in names()]
+    if as_json:
+        rows = [
+            {"name": r.name, "version": r.version, "description": r.description, "hash": r.hash()}
+            for r in recipes
+        ]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None)
+    for column in ("name", "version", "hash", "description"):
+        table.add_column(column, no_wrap=column != "description")
+    for recipe in recipes:
+        table.add_row(recipe.name, str(recipe.version), recipe.hash()[:12], recipe.description)
+    Console().print(table)
+
+
+@app.command("show")
+def show(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
+    """A recipe whole: every value with its default filled in and its source."""
+    from pipelines.recipes import load
+
+    recipe = load(name, overrides or [])
+    content = {**recipe.model_dump(mode="json"), "hash": recipe.hash()}
+    if as_json:
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(
+            yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False
+        )
+
+
+@app.command("validate")
+def validate_recipe(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
+    """Check a recipe: keys, signals, rules, language labels, deduplication settings."""
+    from pipelines.recipes import load, validate
+
+    recipe = load(name, overrides or [])
+    validate(recipe)
+    if as_json:
+        typer.echo(json.dumps({"name": recipe.name, "hash": recipe.hash(), "valid": True}))
+        return
+    from schemas.recipe import Rule
+    from stages.dedup import curve
+
+    rules = sum(isinstance(step, Rule) for step in recipe.quality)
+    typer.echo(f"{recipe.name} is valid: {rules} quality rules, hash {recipe.hash()[:12]}")
+    if recipe.dedup.minhash is not None:
+        typer.echo(curve.table(recipe.dedup.minhash.bands, recipe.dedup.minhash.rows))

@@ -1,0 +1,82 @@
+"""`corpusmill shards`: what is in a folder of shards, and is it whole?"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.shards import MANIFEST_NAME, ShardManifestV1
+
+_FOLDER = Annotated[Path, typer.Argument(help="OUT/shards, or its manifest.json.")]
+
+app = typer.Typer(no_args_is_help=True, help="Look into token shards and check them.")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="shards")
+
+
+def manifest_path(folder: Path) -> Path:
+    """The manifest in OUT/shards, or the file itself."""
+    return folder / MANIFEST_NAME if folder.is_dir() else folder
+
+
+@app.command("info")
+def info(
+    folder: _FOLDER, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
+) -> None:
+    """Tokenizer, type, and documents and tokens a shard."""
+    manifest = ShardManifestV1.from_file(manifest_path(folder))
+    if as_json:
+        typer.echo(manifest.to_json(), nl=False)
+        return
+    typer.echo(f"tokenizer    {manifest.tokenizer.file} ({manifest.vocab_size:,} pieces)")
+    typer.echo(f"type         {manifest.dtype}, documents end in {manifest.eos_id}")
+    typer.echo(f"fingerprint  {manifest.fingerprint}")
+    for entry in manifest.shards:
+        typer.echo(f"{entry.path:28} {entry.docs:>10,} documents {entry.tokens:>14,} tokens")
+
+
+@app.command("cat")
+def cat(
+    folder: _FOLDER,
+    split: Annotated[str, typer.Option("--split", help="train or validation.")] = "train",
+    first: Annotated[int, typer.Option("--first", min=0, help="First document.")] = 0,
+    count: Annotated[int, typer.Option("--count", min=1, help="How many documents.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One object a line, with token ids.")
+    ] = False,
+) -> None:
+    """Documents of a split in their training order, decoded."""
+    from stages.tokens import Tokenizer
+    from training.data.shards import ShardReader
+
+    path = manifest_path(folder)
+    reader = ShardReader(path)
+    manifest = ShardManifestV1.from_file(path)
+    tokenizer = Tokenizer.load(path.parent / manifest.tokenizer.file)
+    for tokens in itertools.islice(reader.documents(split), first, first + count):
+        text = tokenizer.decode(tokens)
+        if as_json:
+            typer.echo(json.dumps({"tokens": tokens.tolist(), "text": text}, ensure_ascii=False))
+        else:
+            typer.echo(text)
+            typer.echo(f"--- {len(tokens):,} tokens ---")
+
+
+@app.command("check")
+def check_shards(folder: _FOLDER) -> None:
+    """Checksums, sizes and counts against the manifest; exit code 1 when something is wrong."""
+    from training.data.shards import check
+
+    problems = check(manifest_path(folder))
+    for problem in problems:
+        typer.echo(problem)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("ok")

@@ -1,0 +1,34 @@
+"""`corpusmill verify`: check the files of a run against each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: corpusmill verify out")(verify)
+
+
+def verify(
+    output: Annotated[str, typer.Argument(help="Folder of a finished run.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Check counts, checksums and schemas of a run; exit code 1 when something is wrong."""
+    from pipelines.verify import verify_run
+    from pipelines.workspace import Workspace
+
+    checks = list(verify_run(Workspace(output.rstrip("/"))))
+    failed = [check for check in checks if check.problem]
+    if as_json:
+        typer.echo(json.dumps([check._asdict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            typer.echo(f"{'FAILED' if check.problem else 'ok':6}  {check.name}")
+            if check.problem:
+                typer.echo(f"        {check.problem}")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,120 @@
+"""run.json: the account of a run, with counts that reconcile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import InputError, ReconcileError
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class PhaseCounts(_Record):
+    """One phase: what went in ended as kept, rejected or error."""
+
+    name: str
+    in_: int = Field(alias="in")
+    kept: int
+    rejected: int
+    errors: int
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def check(self) -> None:
+        """Raise ReconcileError unless in = kept + rejected + errors."""
+        total = self.kept + self.rejected + self.errors
+        if self.in_ != total:
+            raise ReconcileError(
+                f"phase {self.name} does not reconcile: {self.in_} in, but {self.kept} kept + "
+                f"{self.rejected} rejected + {self.errors} errors = {total}"
+            )
+
+
+class FunnelStep(_Record):
+    """One bar of the funnel: `kept` is what is left after the step."""
+
+    step: str
+    rejected: int
+    errors: int
+    kept: int
+
+
+class InputRecord(_Record):
+    path: str
+    size: int
+
+
+class ShardSummary(_Record):
+    split: str
+    shards: int
+    docs: int
+    tokens: int
+
+
+class RunRecordV1(_Record):
+    schema_version: Literal[1] = 1
+    corpusmill_version: str
+    inputs: list[InputRecord]
+    limit: int | None = None
+    recipe: dict[str, Any]
+    recipe_hash: str
+    phases: list[PhaseCounts]
+    funnel: list[FunnelStep]
+    rules: dict[str, int]
+    """Rejections by rule, over all phases."""
+    errors: dict[str, int]
+    """Errors by `stage.error`."""
+    records: dict[str, int]
+    """Records that hold no page by their type, read and counted but no part of `in`."""
+    languages: dict[str, int]
+    pii: dict[str, int]
+    shards: list[ShardSummary]
+    fingerprint: str | None = None
+    """Of the shard manifest; None when nothing was kept."""
+    cpu_seconds_by_step: dict[str, float]
+    cpu_seconds: float
+    seconds: float
+    pages_per_second: float
+    peak_memory_bytes: int
+    versions: dict[str, str]
+    environment: dict[str, Any]
+
+    def check(self) -> None:
+        """Every phase reconciles and takes in what the one before kept.
+
+        Raises ReconcileError with the first numbers that do not add up.
+        """
+        for phase in self.phases:
+            phase.check()
+        for before, after in zip(self.phases, self.phases[1:], strict=False):
+            if after.in_ != before.kept:
+                raise ReconcileError(
+                    f"phase {before.name} kept {before.kept}, but phase {after.name} "
+                    f"took in {after.in_}"
+                )
+        rejected = sum(phase.rejected for phase in self.phases)
+        if rejected != sum(self.rules.values()):
+            raise ReconcileError(
+                f"{rejected} documents were rejected, but the rules account for "
+                f"{sum(self.rules.values())}"
+            )
+
+    def to_json(self) -> str:
+        """The record as written to disk."""
+        return json.dumps(self.model_dump(by_alias=True), indent=2, sort_keys=False) + "\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str | Path) -> RunRecordV1:
+        """Parse; raises InputError when it is no run record."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"{path} is not a run record: {where}: {problem['msg']}") from error
