@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -14,7 +14,6 @@ from schemas.errors import InputError, ReconcileError
 from schemas.run import RunRecordV1
 from schemas.shards import DOCS_NAME, MANIFEST_NAME
 from schemas.tables import CLUSTER_V1, DOCUMENT_V1, ERROR_V1, REJECTED_V1
-from training.data.shards import check
 
 
 class Check(NamedTuple):
@@ -24,8 +23,10 @@ class Check(NamedTuple):
     problem: str
 
 
-def verify_run(workspace: Workspace) -> Iterator[Check]:
-    """Every check of a run, in order.
+def verify_run(
+    workspace: Workspace, check_shards: Callable[[str], list[str]]
+) -> Iterator[Check]:
+    """Every check of a run, in order; `check_shards` lists what is wrong with a manifest.
 
     Raises InputError when the folder holds no run.
     """
@@ -44,7 +45,7 @@ def verify_run(workspace: Workspace) -> Iterator[Check]:
         yield Check(f"{folder}/ has the schema and can be read", problem)
     yield _rows_match(record, rows)
     yield _rules_match(record, workspace)
-    yield from _shards(record, workspace)
+    yield from _shards(record, workspace, check_shards)
 
 
 def _counts(record: RunRecordV1) -> Check:
@@ -92,7 +93,9 @@ def _rules_match(record: RunRecordV1, workspace: Workspace) -> Check:
     return Check("rejections by rule are those that run.json counts", problem)
 
 
-def _shards(record: RunRecordV1, workspace: Workspace) -> Iterator[Check]:
+def _shards(
+    record: RunRecordV1, workspace: Workspace, check_shards: Callable[[str], list[str]]
+) -> Iterator[Check]:
     name = "shards match their manifest and its checksums"
     manifest = workspace.shards(MANIFEST_NAME)
     if record.fingerprint is None:
@@ -101,7 +104,7 @@ def _shards(record: RunRecordV1, workspace: Workspace) -> Iterator[Check]:
     if storage.is_remote(manifest):
         yield Check(name, "shards in a remote store are not checked; copy them and verify there")
         return
-    yield Check(name, "; ".join(check(manifest)))
+    yield Check(name, "; ".join(check_shards(manifest)))
     docs = storage.read_table(workspace.shards(DOCS_NAME), ["id"]).num_rows
     kept = record.phases[-1].kept
     problem = "" if docs == kept else f"docs.parquet has {docs} rows, run.json kept {kept}"

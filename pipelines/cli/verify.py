@@ -20,15 +20,16 @@ def verify(
     """Check counts, checksums and schemas of a run; exit code 1 when something is wrong."""
     from pipelines.verify import verify_run
     from pipelines.workspace import Workspace
+    from training.data.shards import check
 
-    checks = list(verify_run(Workspace(output.rstrip("/"))))
-    failed = [check for check in checks if check.problem]
+    checks = list(verify_run(Workspace(output.rstrip("/")), check))
+    failed = [c for c in checks if c.problem]
     if as_json:
-        typer.echo(json.dumps([check._asdict() for check in checks], indent=2))
+        typer.echo(json.dumps([c._asdict() for c in checks], indent=2))
     else:
-        for check in checks:
-            typer.echo(f"{'FAILED' if check.problem else 'ok':6}  {check.name}")
-            if check.problem:
-                typer.echo(f"        {check.problem}")
+        for row in checks:
+            typer.echo(f"{'FAILED' if row.problem else 'ok':6}  {row.name}")
+            if row.problem:
+                typer.echo(f"        {row.problem}")
     if failed:
         raise typer.Exit(1)
