@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import InputError
+from schemas.shards import ShardEntry
+
+_NUMBER = re.compile(r"-([0-9]+)$")
 
 
 class Origin(NamedTuple):
@@ -15,7 +19,7 @@ class Origin(NamedTuple):
     id: str
     split: str
     shard: int
-    """Number of the shard among those of its split."""
+    """Number of the shard in its split, as `shard_numbers` gives it."""
     position: int
     """Number of the document in its shard."""
     tokens: int
@@ -27,6 +31,20 @@ class Origin(NamedTuple):
     warc_file: str
     warc_offset: int
     """Byte offset of the record in the compressed file."""
+
+
+def shard_numbers(entries: list[ShardEntry]) -> Iterator[tuple[ShardEntry, int]]:
+    """Every shard with the number that docs.parquet gives it.
+
+    That is the NNNNN of a path that ends in `-NNNNN`: numbers may have gaps, where the range of
+    hashed keys of a shard held no document. Other paths count from 0 within their split.
+    """
+    counts: dict[str, int] = {}
+    for entry in entries:
+        ordinal = counts.get(entry.split, 0)
+        counts[entry.split] = ordinal + 1
+        written = _NUMBER.search(entry.path)
+        yield entry, int(written.group(1)) if written else ordinal
 
 
 def read_origins(
@@ -59,5 +77,7 @@ def read_origins(
     origins = {row["position"]: Origin(**row) for row in table.to_pylist()}
     missing = set(positions) - origins.keys()
     if missing:
-        raise InputError(f"{path} has no row for split {split}, shard {shard}, {min(missing)}")
+        raise InputError(
+            f"{path} has no row for split {split}, shard {shard}, document {min(missing)}"
+        )
     return origins

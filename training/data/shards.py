@@ -14,7 +14,7 @@ import numpy as np
 from schemas.errors import InputError, UsageError
 from schemas.shards import DOCS_NAME, ShardEntry, ShardManifestV1
 from stages.tokens.megatron import SequenceIndex, TokenArray
-from training.data.origin import Origin, read_origins
+from training.data.origin import Origin, read_origins, shard_numbers
 from training.data.verify import Depth, check, find_problems
 
 __all__ = ["DocumentPlace", "Origin", "ShardReader", "check"]
@@ -31,7 +31,7 @@ class DocumentPlace(NamedTuple):
     """Where a document lies."""
 
     shard: int
-    """Number of the shard among those of its split, in manifest order."""
+    """Number of the shard in its split: the NNNNN of shard-NNNNN."""
     path: str
     """Path prefix of the shard, relative to the shards folder."""
     position: int
@@ -63,8 +63,9 @@ class ShardReader:
         for problem in find_problems(self.manifest, self.path, _DEPTHS[verify]):
             raise InputError(problem)
         by_split: dict[str, list[_Shard]] = {}
-        for entry in self.manifest.shards:
-            shard = _Shard(self.path.parent, entry, np.dtype(self.manifest.dtype).newbyteorder("<"))
+        dtype = np.dtype(self.manifest.dtype).newbyteorder("<")
+        for entry, number in shard_numbers(self.manifest.shards):
+            shard = _Shard(self.path.parent, entry, number, dtype)
             by_split.setdefault(entry.split, []).append(shard)
         self._splits = {name: _Split(shards) for name, shards in by_split.items()}
 
@@ -93,8 +94,8 @@ class ShardReader:
 
     def document(self, split: str, document: int) -> TokenArray:
         """One document. Raises IndexError outside 0 to total_documents(split) - 1."""
-        number, position = self._find(split, document)
-        return self._splits[split].shards[number].document(position)
+        shard, position = self._find(split, document)
+        return shard.document(position)
 
     def tokens(self, split: str, start: int, length: int) -> TokenArray:
         """`length` tokens from `start` on, over the joined shards of a split.
@@ -107,7 +108,9 @@ class ShardReader:
             raise IndexError(
                 f"tokens {start} to {end} of split {split}, which has {chosen.token_ends[-1]}"
             )
-        number = bisect_right(chosen.token_ends, start) if length else 0
+        if not length:
+            return np.empty(0, dtype=self.manifest.dtype)
+        number = bisect_right(chosen.token_ends, start)
         offset = start - (chosen.token_ends[number - 1] if number else 0)
         if end <= chosen.token_ends[number]:
             return chosen.shards[number].tokens[offset : offset + length]
@@ -138,8 +141,8 @@ class ShardReader:
 
     def shard_of(self, split: str, document: int) -> DocumentPlace:
         """The shard of a document and its position there. Raises IndexError as `document`."""
-        number, position = self._find(split, document)
-        return DocumentPlace(number, self._splits[split].shards[number].entry.path, position)
+        shard, position = self._find(split, document)
+        return DocumentPlace(shard.number, shard.entry.path, position)
 
     def trace(self, split: str, document: int) -> Origin:
         """Where a document came from, out of docs.parquet.
@@ -154,20 +157,20 @@ class ShardReader:
 
         Raises as `trace`.
         """
-        places = [self._find(split, document) for document in documents]
+        places = [self.shard_of(split, document) for document in documents]
         wanted: dict[int, set[int]] = {}
-        for number, position in places:
-            wanted.setdefault(number, set()).add(position)
+        for place in places:
+            wanted.setdefault(place.shard, set()).add(place.position)
         path = self.path.parent / DOCS_NAME
         found = {number: read_origins(path, split, number, wanted[number]) for number in wanted}
-        return [found[number][position] for number, position in places]
+        return [found[place.shard][place.position] for place in places]
 
-    def _find(self, split: str, document: int) -> tuple[int, int]:
+    def _find(self, split: str, document: int) -> tuple[_Shard, int]:
         ends = self._split(split).doc_ends
         if not 0 <= document < ends[-1]:
             raise IndexError(f"document {document} of split {split}, which has {ends[-1]}")
         number = bisect_right(ends, document)
-        return number, document - (ends[number - 1] if number else 0)
+        return self._splits[split].shards[number], document - (ends[number - 1] if number else 0)
 
     def _chosen(self, split: str | None) -> list[_Split]:
         return list(self._splits.values()) if split is None else [self._split(split)]
@@ -191,8 +194,9 @@ class _Split:
 
 
 class _Shard:
-    def __init__(self, folder: Path, entry: ShardEntry, dtype: np.dtype[Any]) -> None:
+    def __init__(self, folder: Path, entry: ShardEntry, number: int, dtype: np.dtype[Any]) -> None:
         self.entry = entry
+        self.number = number
         self.dtype = dtype
         self._folder = folder
 

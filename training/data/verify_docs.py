@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from schemas.shards import ShardEntry, ShardManifestV1
 from schemas.tables import SHARD_DOC_V1
 from stages.tokens.megatron import SequenceIndex
+from training.data.origin import shard_numbers
 
 _KEY_COLUMNS = ["split", "shard", "position", "tokens"]
 
@@ -54,14 +55,12 @@ class _Shards:
     """Which documents were seen so far, by split and shard number."""
 
     def __init__(self, manifest: ShardManifestV1, folder: Path, sound: list[ShardEntry]) -> None:
-        numbers: dict[str, int] = {}
         self._known: set[tuple[str, int]] = set()
         self._lengths: dict[tuple[str, int], npt.NDArray[np.int32]] = {}
         self._seen: dict[tuple[str, int], npt.NDArray[np.bool_]] = {}
         trusted = set(sound)
-        for entry in manifest.shards:
-            key = entry.split, numbers.get(entry.split, 0)
-            numbers[entry.split] = key[1] + 1
+        for entry, number in shard_numbers(manifest.shards):
+            key = entry.split, number
             self._known.add(key)
             if entry in trusted:
                 index = SequenceIndex.open(folder / f"{entry.path}.idx")
