@@ -24,6 +24,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -61,12 +62,11 @@ def urls_of(path: Path) -> Iterator[str]:
             for record in ArchiveIterator(file, parse_http=False, record_types=types):
                 yield (record.headers.get("WARC-Target-URI") or "").strip(ENCLOSING)
         return
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
-        for line in lines:
-            entry = line.strip()
-            if entry and not entry.startswith("#"):
-                yield entry if "://" in entry else "http://" + entry
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
+    for entry in map(str.strip, text.split("\n")):
+        if entry and not entry.startswith("#"):
+            yield entry if "://" in entry else "http://" + entry
 
 
 def made_urls() -> Iterator[str]:
@@ -88,7 +88,7 @@ def made_urls() -> Iterator[str]:
             yield f"http://example.org/a/{spelling}/b.html"
             yield f"http://example.org/a{spelling}b.html"
             yield f"http://{spelling}.example.org/"
-    for first, second in zip(soft, soft[1:], strict=False):
+    for first, second in pairwise(soft):
         yield f"http://example.org/{first}_{second}"
         yield f"http://example.org/{first}{second}"
         yield f"http://example.org/{first}/{first}"

@@ -14,7 +14,8 @@ ENCLOSING = " \t\r\n\f\v<>"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
 _PLAIN_HOST = re.compile(r"[a-z0-9\-._]*")
 _RESERVED_OR_UNRESERVED = r"A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]"
-_ESCAPABLE = re.compile(rf"%([0-9A-Fa-f]{{2}})|[^{_RESERVED_OR_UNRESERVED}]")
+_ESCAPABLE = re.compile(rf"%[0-9A-Fa-f]{{2}}|[^{_RESERVED_OR_UNRESERVED}]")
+_HOST_DELIMITER = re.compile(r"[:/?@\[\]]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 _DEFAULT_PORTS = frozenset({"80", "443"})
@@ -43,11 +44,11 @@ def percent_normal(text: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    digits = match[1]
-    if digits is None:
-        return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
-    character = chr(int(digits, 16))
-    return character if character in _UNRESERVED else "%" + digits.upper()
+    found = match[0]
+    if len(found) == 1:
+        return "".join(f"%{byte:02X}" for byte in found.encode("utf-8", "surrogatepass"))
+    character = chr(int(found[1:], 16))
+    return character if character in _UNRESERVED else found.upper()
 
 
 def split_address(url: str) -> Address:
@@ -59,7 +60,10 @@ def split_address(url: str) -> Address:
     text = url.strip(ENCLOSING).partition("#")[0].rstrip(ENCLOSING)
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
-    text = (text[match.end() :] if match else text).lstrip("/")
+    if match:
+        text = text[match.end() :].lstrip("/")
+    elif text.startswith("//"):
+        text = text.lstrip("/")
     end = len(text)
     for delimiter in "/?":
         position = text.find(delimiter, 0, end)
@@ -88,8 +92,9 @@ def normal_host(host: str) -> str:
     """Lower case, punycode for international names, no root dot; odd characters are escaped."""
     host = host.lower()
     if _PLAIN_HOST.fullmatch(host) is None:
-        if not host.isascii():
-            host = _punycode(host)
+        if not host.startswith("["):
+            # Compatibility mapping can turn full-width characters into URL delimiters.
+            host = _HOST_DELIMITER.sub(_escape, host if host.isascii() else _punycode(host))
         host = percent_normal(host).lower()
     return host.rstrip(".")
 

@@ -42,9 +42,11 @@ def normalise(url: str) -> str:
     address = split_address(url)
     path, _, query = percent_normal(address.rest).partition("?")
     path, query = _normal_path(path), _normal_query(query)
+    if not address.host and path:
+        path = "/" + path.lstrip("/")
     tail = f"{path}?{query}" if query else path
     if not address.host:
-        return normalise(tail) if tail else ""
+        return tail
     host = _without_www(address.host)
     if address.port:
         host = f"{host}:{address.port}"
