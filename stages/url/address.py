@@ -33,6 +33,17 @@ class Address(NamedTuple):
     rest: str
     """Path and query as written; the fragment is gone."""
 
+    @property
+    def entry(self) -> str:
+        """The form in which listed URLs and pages are compared.
+
+        URL lists write `host/path`; scheme, `www.`, default port, fragment and trailing slashes
+        do not count, the case of path and query does.
+        """
+        host = self.host.removeprefix("www.")
+        port = f":{self.port}" if self.port else ""
+        return (host + port + self.rest).rstrip("/")
+
 
 def percent_normal(text: str) -> str:
     """Percent-encoding normal form of a path, query or host (RFC 3986, 6.2.2.1 and 6.2.2.2).
@@ -111,9 +122,7 @@ def _ascii_label(label: str) -> str:
         return label
     try:
         return idna.alabel(label).decode("ascii")
-    except idna.IDNAError:
+    except UnicodeError:  # the base of idna.IDNAError
         # Emoji names are outside IDNA 2008, but registered and crawled: plain punycode, as
         # browsers do.
         return "xn--" + label.encode("punycode", "replace").decode("ascii")
-    except UnicodeError:
-        return label

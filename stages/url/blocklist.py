@@ -21,7 +21,7 @@ import numpy as np
 from xxhash import xxh64_intdigest
 
 from schemas.errors import InputError, OutputError
-from stages.url.address import ENCLOSING, split_address
+from stages.url.address import split_address
 from stages.url.fineweb import LIST_NAMES, FinewebLists, WordLists
 
 _FORMAT_VERSION = 1
@@ -29,18 +29,6 @@ _META_NAME = "blocklist.json"
 
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all)."""
-
-
-def url_entry(url: str) -> str:
-    """The form in which listed URLs and pages are compared.
-
-    The lists write `host/path` without scheme and `www.`; host in lower case, the rest as it is,
-    without fragment and trailing slashes.
-    """
-    address = split_address(url)
-    host = address.host.removeprefix("www.")
-    port = f":{address.port}" if address.port else ""
-    return (host + port + address.rest).rstrip("/" + ENCLOSING)
 
 
 class Blocklist:
@@ -58,7 +46,7 @@ class Blocklist:
         return self._has(name, 0, self.n_domains)
 
     def has_url(self, entry: str) -> bool:
-        """Whether a URL in the form of `url_entry` is listed."""
+        """Whether a URL in the form of `Address.entry` is listed."""
         return self._has(entry, self.n_domains, len(self._values))
 
     def _has(self, text: str, start: int, end: int) -> bool:
@@ -166,7 +154,7 @@ def _sorted_distinct(parts: list[np.ndarray]) -> np.ndarray:
 
 def _url_bytes(entry: bytes) -> bytes:
     text = entry.decode("utf-8", "surrogateescape")
-    return url_entry(text).encode("utf-8", "surrogateescape")
+    return split_address(text).entry.encode("utf-8", "surrogateescape")
 
 
 def _replace(path: Path, *contents: bytes | memoryview) -> None:

@@ -8,15 +8,14 @@ from importlib import resources
 from schemas.errors import UsageError
 from schemas.recipe import UrlFilter
 from schemas.verdict import Rejection
-from stages.url.address import ENCLOSING
-from stages.url.blocklist import Blocklist, url_entry
+from stages.url.address import ENCLOSING, Address, split_address
+from stages.url.blocklist import Blocklist
 from stages.url.domains import DomainSet, suffixes_of
 from stages.url.fineweb import FinewebLists, WordLists
-from stages.url.normalise import host_of
 from stages.url.userlists import UserList
 from stages.url.words import SubstringSet, squeezed, words_of
 
-_Rule = Callable[[str, str], Rejection | None]
+_Rule = Callable[[str, Address], Rejection | None]
 
 
 def _rejection(rule: str, detail: str) -> Rejection:
@@ -56,11 +55,11 @@ class UrlRules:
         url = url.strip(ENCLOSING)
         if not url or not self._rules:
             return None
-        host = host_of(url)
-        if any(entry.match(url, host) is not None for entry in self._allowed):
+        address = split_address(url)
+        if any(entry.match(url, address) is not None for entry in self._allowed):
             return None
         for rule in self._rules:
-            rejection = rule(url, host)
+            rejection = rule(url, address)
             if rejection is not None:
                 return rejection
         return None
@@ -73,9 +72,12 @@ def _domain_rule(blocklist: Blocklist) -> _Rule:
     suffixes (xxx, porn, sex, adult, sex.pl, ...), which stand for everything under them.
     """
 
-    def check(url: str, host: str) -> Rejection | None:
+    def check(url: str, address: Address) -> Rejection | None:
+        host = address.host
         registered, public = suffixes_of(host)
-        for name in (registered, host if host != registered else "", public):
+        if registered and registered != host and blocklist.has_domain(registered):
+            return _rejection("url.domain", registered)
+        for name in (host, public):
             if name and blocklist.has_domain(name):
                 return _rejection("url.domain", name)
         return None
@@ -86,8 +88,8 @@ def _domain_rule(blocklist: Blocklist) -> _Rule:
 def _url_rule(blocklist: Blocklist) -> _Rule:
     """datatrove compares whole URLs with entries that have no scheme, which never match there."""
 
-    def check(url: str, host: str) -> Rejection | None:
-        entry = url_entry(url)
+    def check(url: str, address: Address) -> Rejection | None:
+        entry = address.entry
         return _rejection("url.url", entry) if blocklist.has_url(entry) else None
 
     return check
@@ -97,7 +99,7 @@ def _word_rules(settings: UrlFilter, lists: WordLists) -> list[_Rule]:
     rules: list[_Rule] = []
     soft_words_min = settings.soft_words_min
 
-    def check_words(url: str, host: str) -> Rejection | None:
+    def check_words(url: str, address: Address) -> Rejection | None:
         words = words_of(url)
         if settings.hard_words and not lists.hard.isdisjoint(words):
             return _rejection("url.hard_word", min(lists.hard & words))
@@ -116,7 +118,7 @@ def _word_rules(settings: UrlFilter, lists: WordLists) -> list[_Rule]:
 
 
 def _substring_rule(substrings: SubstringSet) -> _Rule:
-    def check(url: str, host: str) -> Rejection | None:
+    def check(url: str, address: Address) -> Rejection | None:
         found = substrings.first(squeezed(url))
         return None if found is None else _rejection("url.substring", found)
 
@@ -127,16 +129,16 @@ def _quality_source_rule() -> _Rule:
     text = resources.files(__package__).joinpath("quality_sources.txt").read_text("utf-8")
     sources = DomainSet(line for line in text.splitlines() if not line.startswith("#"))
 
-    def check(url: str, host: str) -> Rejection | None:
-        found = sources.match(host)
+    def check(url: str, address: Address) -> Rejection | None:
+        found = sources.match(address.host)
         return None if found is None else _rejection("url.quality_source", found)
 
     return check
 
 
 def _user_rule(entry: UserList) -> _Rule:
-    def check(url: str, host: str) -> Rejection | None:
-        found = entry.match(url, host)
+    def check(url: str, address: Address) -> Rejection | None:
+        found = entry.match(url, address)
         return None if found is None else _rejection("url.user_list", f"{found} ({entry.name})")
 
     return check

@@ -9,27 +9,22 @@ from pathlib import Path
 
 from schemas.errors import InputError
 from schemas.recipe import UrlList
-from stages.url.blocklist import url_entry
+from stages.url.address import Address, split_address
 from stages.url.domains import DomainSet
 from stages.url.words import SubstringSet, squeezed, words_of
 
-Matcher = Callable[[str, str], str | None]
-"""(url, host) -> the entry that matched, or None."""
+Matcher = Callable[[str, Address], str | None]
+"""(url, the same taken apart) -> the entry that matched, or None."""
 
 
 def _domain_matcher(entries: list[str]) -> Matcher:
     domains = DomainSet(entries)
-    return lambda url, host: domains.match(host)
+    return lambda url, address: domains.match(address.host)
 
 
 def _url_matcher(entries: list[str]) -> Matcher:
-    listed = frozenset(url_entry(entry) for entry in entries)
-
-    def match(url: str, host: str) -> str | None:
-        entry = url_entry(url)
-        return entry if entry in listed else None
-
-    return match
+    listed = frozenset(split_address(entry).entry for entry in entries)
+    return lambda url, address: address.entry if address.entry in listed else None
 
 
 def _word_matcher(entries: list[str]) -> Matcher:
@@ -37,12 +32,12 @@ def _word_matcher(entries: list[str]) -> Matcher:
         if squeezed(entry) != entry.lower():
             raise ValueError(f"{entry!r} is not one word of ASCII letters and digits")
     listed = frozenset(entry.lower() for entry in entries)
-    return lambda url, host: min(words_of(url.lower()) & listed, default=None)
+    return lambda url, address: min(words_of(url.lower()) & listed, default=None)
 
 
 def _substring_matcher(entries: list[str]) -> Matcher:
     listed = SubstringSet(entry.lower() for entry in entries)
-    return lambda url, host: listed.first(url.lower())
+    return lambda url, address: listed.first(url.lower())
 
 
 _MATCHERS: dict[str, Callable[[list[str]], Matcher]] = {
@@ -84,6 +79,6 @@ class UserList:
         except ValueError as error:
             raise InputError(f"URL list {settings.file} ({settings.kind}): {error}") from error
 
-    def match(self, url: str, host: str) -> str | None:
+    def match(self, url: str, address: Address) -> str | None:
         """The entry that matches the URL, or None."""
-        return self._match(url, host)
+        return self._match(url, address)

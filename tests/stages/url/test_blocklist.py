@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import InputError, OutputError
 from stages.url import Blocklist
-from stages.url.blocklist import url_entry
+from stages.url.address import split_address
 
 
 def test_full_list_is_the_wheels(full_folder: Path) -> None:
@@ -33,7 +33,7 @@ def test_full_list_holds_the_published_samples(full_folder: Path, shared_data: P
     with gzip.open(lists / "fineweb_blocked_domains_1of150.txt.gz", "rt") as file:
         assert all(blocklist.has_domain(line.strip()) for line in file)
     with gzip.open(lists / "fineweb_blocked_urls.txt.gz", "rt") as file:
-        assert all(blocklist.has_url(url_entry(line)) for line in file)
+        assert all(blocklist.has_url(split_address(line).entry) for line in file)
 
 
 def test_opening_is_fast_and_small(full_folder: Path) -> None:
@@ -58,8 +58,8 @@ def test_small_list(make_assets, tmp_path: Path) -> None:
     assert (blocklist.n_domains, blocklist.n_urls) == (4, 1)
     assert blocklist.has_domain("sub.host.org")
     assert not blocklist.has_domain("host.org")
-    assert blocklist.has_url(url_entry("https://www.Site.org/Bad/page"))
-    assert not blocklist.has_url(url_entry("https://site.org/bad/page"))
+    assert blocklist.has_url(split_address("https://www.Site.org/Bad/page").entry)
+    assert not blocklist.has_url(split_address("https://site.org/bad/page").entry)
     assert blocklist.words.hard == {"porn"}
     assert blocklist.words.substrings == {"freesex"}
     assert calls[-1][0] == calls[-1][1] > 0
