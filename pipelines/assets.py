@@ -37,7 +37,9 @@ def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: Non
     folder = cache_folder() / f"blocklist-{recipe.url.blocklist}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        Blocklist.build(folder, say)
+        if not any(folder.iterdir()):
+            say("building the URL block list, once a machine")
+        Blocklist.build(folder)
     except OSError as error:
         raise OutputError(
             f"cannot build the block list in {folder}: {error.strerror or error}; "

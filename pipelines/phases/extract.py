@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -89,7 +89,7 @@ class TaskRows:
         self.rejections_by_stage: Counter[str] = Counter()
         self.errors_by_stage: Counter[str] = Counter()
         self.error_kinds: Counter[str] = Counter()
-        self.steps: Counter[str] = Counter()
+        self.steps: defaultdict[str, float] = defaultdict(float)
         self.documents: list[dict[str, Any]] = []
         self.keys: list[dict[str, Any]] = []
         self.rejected: list[dict[str, Any]] = []
@@ -114,7 +114,8 @@ class TaskRows:
             failure = Failure("extract", outcome.error, outcome.detail)
             self._add_error(page.warc_offset, page.warc_length, failure, page.url)
             return
-        self.steps.update(outcome.seconds_by_step)
+        for step, seconds in outcome.seconds_by_step.items():
+            self.steps[step] += seconds
         if outcome.failure is not None:
             self._add_error(page.warc_offset, page.warc_length, outcome.failure, page.url)
         elif outcome.rejection is not None:

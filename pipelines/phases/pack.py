@@ -59,7 +59,7 @@ class Rows(NamedTuple):
 
     task: str
     first: int
-    count: int
+    n_rows: int
 
 
 def plan_shards(tokens_by_split: Counter[str], tokens_per_shard: int) -> list[ShardRange]:
@@ -100,7 +100,7 @@ class SplitByShard(beam.DoFn):
         for shard, first, count in shard_runs(
             table.column("split").to_pylist(), keys, self._totals
         ):
-            yield tuple(shard), (task, first, count)
+            yield (shard.split, shard.number, shard.total), (task, first, count)
 
 
 class PackDoFn(beam.DoFn):
@@ -160,7 +160,7 @@ def _load(
     reference: Rows, workspace: Workspace, dtype: Dtype
 ) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], np.ndarray]]:
     table = storage.read_table(index_file(workspace, reference.task))
-    rows = table.slice(reference.first, reference.count).to_pylist()
+    rows = table.slice(reference.first, reference.n_rows).to_pylist()
     first = rows[0]["start"]
     count = rows[-1]["start"] + rows[-1]["tokens"] - first
     item_bytes = np.dtype(dtype).itemsize

@@ -1,0 +1,51 @@
+"""Errors of workers reach the user as one line, whatever the runner makes of them."""
+
+from __future__ import annotations
+
+import apache_beam as beam
+import pytest
+
+from pipelines import engine
+from schemas.errors import InputError, OutputError
+
+
+def fail(element: int) -> int:
+    raise OutputError(f"no space left while writing part {element}: free some")
+
+
+def test_our_error_comes_back_as_itself() -> None:
+    with pytest.raises(OutputError) as caught:
+        engine.run(lambda p: p | beam.Create([1]) | beam.Map(fail), engine.make_options(None, []))
+    assert str(caught.value) == "no space left while writing part 1: free some"
+
+
+def test_our_error_is_found_in_the_text_of_a_portable_runner(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trace = (
+        "Pipeline job failed in state FAILED: Error received from SDK harness: Traceback\n"
+        '  File "x.py", line 1, in process\n'
+        "schemas.errors.InputError: cannot read a.warc: gone [while running 'Extract']\n\n\tat java"
+    )
+
+    class Broken(beam.Pipeline):
+        def run(self, test_runner_api: str = "AUTO") -> None:
+            raise RuntimeError(trace)
+
+    monkeypatch.setattr(engine.beam, "Pipeline", Broken)
+    with pytest.raises(InputError, match="^cannot read a.warc: gone$"):
+        engine.run(lambda p: None, engine.make_options(None, []))
+
+
+def test_other_errors_are_not_hidden() -> None:
+    def defect(element: int) -> int:
+        return element // 0
+
+    with pytest.raises(ZeroDivisionError):
+        engine.run(lambda p: p | beam.Create([1]) | beam.Map(defect), engine.make_options(None, []))
+
+
+@pytest.mark.parametrize("runner", [None, "DirectRunner", "FnApiRunner"])
+def test_local_flags_name_the_same_runner(runner: str | None) -> None:
+    assert engine.is_local(engine.make_options(runner, []))
+    assert not engine.is_local(engine.make_options("SparkRunner", []))
