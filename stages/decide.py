@@ -75,7 +75,7 @@ def judge(
     rejection: Rejection | None = None
     for step in steps:
         if isinstance(step, Edit):
-            view = TextView(_edited(view.text, step))
+            view = TextView(_edited(view.text, step), view)
             continue
         applies = step.languages is None or language in step.languages
         if not (applies or annotate):

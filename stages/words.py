@@ -130,11 +130,15 @@ def _sentence_starts(words: list[str]) -> list[int]:
 class TextView:
     """Lazy, cached views of one text: each is computed on first use, once.
 
-    A view belongs to exactly one text; after an edit of the text a new view is made.
+    A view belongs to exactly one text. After an edit a new view is made; given the one before,
+    it takes over the words of the lines that the edit left alone.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, before: TextView | None = None) -> None:
         self.text = text
+        self._known_lines: dict[str, list[str]] = {}
+        if before is not None and "line_words" in before.__dict__:
+            self._known_lines = dict(zip(before.lines, before.line_words, strict=True))
 
     @cached_property
     def lines(self) -> list[str]:
@@ -144,7 +148,8 @@ class TextView:
     @cached_property
     def line_words(self) -> list[list[str]]:
         """The words of each line of `lines`."""
-        return [split_words(line) for line in self.lines]
+        known = self._known_lines
+        return [known[line] if line in known else split_words(line) for line in self.lines]
 
     @cached_property
     def words(self) -> list[str]:
