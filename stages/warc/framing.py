@@ -8,6 +8,7 @@ from stages.warc.digests import block_digest_matches
 from stages.warc.headers import (
     MAX_LINE_BYTES,
     Fields,
+    Header,
     Malformed,
     candidates,
     read_header,
@@ -51,11 +52,12 @@ class Found(NamedTuple):
     """Nothing but zero bytes lay between."""
 
 
-def frame(window: Window, position: int) -> Record | Fault:
+def frame(window: Window, position: int, look_inside: bool = True) -> Record | Fault:
     """The record that begins at `position`, or what is wrong there (then `end` == `start`).
 
     Content-Length is believed only when what follows the block confirms it: the end, the next
-    record, or the terminator that the standard puts there (with a matching digest, if any).
+    record, or the terminator that the standard puts there. In a plain file, where no checksum
+    helps, the block must not swallow another record either (`look_inside`).
     """
     header = read_header(window, position)
     if header is None:
@@ -74,15 +76,36 @@ def frame(window: Window, position: int) -> Record | Fault:
     if len(block) < header.length:
         detail = f"{len(block)} of {header.length} bytes: {about}"
         return Fault("truncated", detail, position, position)
+    record = Record(header.source, header.fields, position, header.block_start, block, 0)
     end = window.skip_newlines(block_end)
-    if not window.at_end(end) and read_header(window, end) is None:
-        gap = window.slice(block_end, end)
-        if not gap.startswith(_TERMINATORS[header.source]) or (
-            block_digest_matches(header.fields, block) is False
-        ):
-            detail = f"no record boundary after {header.length} bytes: {about}"
-            return Fault("bad_length", detail, position, position)
-    return Record(header.source, header.fields, position, header.block_start, block, end)
+    if not _ends_at_boundary(window, record, end):
+        detail = f"no record boundary after {header.length} bytes: {about}"
+        return Fault("bad_length", detail, position, position)
+    if look_inside and isinstance(window, FileWindow) and _swallows(window, record):
+        detail = f"another record begins within the {header.length} bytes of {about}"
+        return Fault("bad_length", detail, position, position)
+    return record._replace(end=end)
+
+
+def _ends_at_boundary(window: Window, record: Record, end: int) -> bool:
+    if window.at_end(end):
+        return True
+    following = read_header(window, end)
+    if isinstance(following, Header) and following.complete:
+        return True
+    gap = window.slice(record.block_start + len(record.block), end)
+    terminated = gap.startswith(_TERMINATORS[record.source])
+    return terminated and block_digest_matches(record.fields, record.block) is not False
+
+
+def _swallows(window: Window, record: Record) -> bool:
+    """A length too long by chance ends at a boundary, too. Only a digest can tell such a record
+    from one whose payload is itself an archive."""
+    block_end = record.block_start + len(record.block)
+    inner = candidates(window, record.block_start, block_end, (record.source,))
+    if not any(is_record(window, candidate, look_inside=False) for candidate in inner):
+        return False
+    return block_digest_matches(record.fields, record.block) is not True
 
 
 def step(window: Window, position: int) -> Record | Fault:
@@ -119,13 +142,13 @@ def _step_over(window: Window, fault: Fault) -> Fault:
     return fault._replace(end=find_record(window, min(block_end, window.limit)).position)
 
 
-def is_record(window: Window, position: int) -> bool:
+def is_record(window: Window, position: int, look_inside: bool = True) -> bool:
     """A record begins at `position`, judged by that place alone and strictly: all mandatory
     fields, and a length that leads to a record boundary. Web pages do show WARC headers."""
     header = read_header(window, position)
     if header is None or isinstance(header, Malformed) or not header.complete:
         return False
-    framed = frame(window, position)
+    framed = frame(window, position, look_inside)
     return isinstance(framed, Record) or framed.error == "record_too_large"
 
 
@@ -135,7 +158,7 @@ def find_record(window: Window, position: int, before: int | None = None) -> Fou
     while not window.at_end(position) and (before is None or position < before):
         window.ensure(position + _SCAN_BYTES)
         limit = window.limit
-        for candidate in candidates(window, position):
+        for candidate in candidates(window, position, limit):
             if before is not None and candidate >= before:
                 break
             if is_record(window, candidate):

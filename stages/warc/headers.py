@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
 from fastwarc.warc import HeaderMap
@@ -23,15 +23,15 @@ _WARC_REQUIRED = ("WARC-Type", "WARC-Record-ID", "WARC-Date", "Content-Length")
 """Mandatory in every WARC record: ISO 28500, section 5 (defined-fields)."""
 
 _ARC_TAIL = re.compile(
-    rb" (?P<ip>[0-9a-fA-F.:]{2,45}) (?P<date>\d{8,20}) (?P<mime>[^\s]+)"
-    rb"(?: [^\s]+){0,5}? (?P<length>[^\s]+)[ \t]*\r?\n"
+    rb" (?P<ip>[0-9a-fA-F.:]{2,45}) (?P<date>[0-9]{8,20}) (?P<mime>[\x21-\x7e]+)"
+    rb"(?: [\x21-\x7e]+){0,5}? (?P<length>[\x21-\x7e]+)[ \t]*\r?\n"
 )
 """End of an ARC header line: version 1 has IP, date, type and length after the URL, version 2
 has status, checksum, location, offset and file name before the length."""
 _SCHEME = re.compile(rb"[a-zA-Z][a-zA-Z0-9+.\-]{1,20}:")
 _SEARCHED_SCHEME = re.compile(rb"(?:https?|ftp|dns|filedesc|whois):", re.IGNORECASE)
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]")
-_DIGITS = re.compile(r"\s*\d+\s*")
+_DIGITS = re.compile(r"[ \t]*([0-9]{1,18})[ \t]*")
 
 
 class Fields(Protocol):
@@ -60,7 +60,8 @@ class Malformed(NamedTuple):
 
 
 def _length(value: str | None) -> int:
-    return int(value) if value is not None and _DIGITS.fullmatch(value) else -1
+    digits = _DIGITS.fullmatch(value) if value is not None else None
+    return int(digits[1]) if digits else -1
 
 
 def _warc_header(window: Window, position: int) -> Header | Malformed | None:
@@ -75,6 +76,8 @@ def _warc_header(window: Window, position: int) -> Header | Malformed | None:
         if end is None:
             return Malformed("the WARC header has no end")
     raw = bytes(window.buffer[at : end.end()])
+    if _WARC_LINE.search(raw, 5):
+        return Malformed("another WARC header begins within this one")
     if raw.count(b"\r\n") != raw.count(b"\n") or b"\r\r" in raw:
         raw = _LINE_END.sub(b"\r\n", raw)
     fields = HeaderMap()
@@ -109,10 +112,11 @@ def _arc_header(window: Window, position: int) -> Header | Malformed | None:
         "WARC-Type": "arc",
         "WARC-Target-URI": line[: tail.start()].decode("utf-8", "replace"),
         "WARC-Date": _iso_date(tail["date"].decode()),
-        "Content-Type": tail["mime"].decode("utf-8", "replace"),
+        "Content-Type": tail["mime"].decode(),
     }
-    length = _length(tail["length"].decode("utf-8", "replace"))
-    return Header("arc", fields, window.base + line_end + 1, length, True)
+    length = _length(tail["length"].decode())
+    complete = _arc_start(window, at + tail.start()) == position
+    return Header("arc", fields, window.base + line_end + 1, length, complete)
 
 
 def _iso_date(digits: str) -> str:
@@ -128,23 +132,32 @@ def read_header(window: Window, position: int) -> Header | Malformed | None:
     return _warc_header(window, position) or _arc_header(window, position)
 
 
-def candidates(window: Window, position: int) -> list[int]:
-    """Positions in the buffered bytes from `position` on where a header seems to begin."""
-    at = position - window.base
-    found = {window.base + m.start() for m in _WARC_LINE.finditer(window.buffer, at)}
-    found.update(start for start in _arc_starts(window, at) if start >= position)
-    return sorted(found)
+def candidates(
+    window: Window, start: int, end: int, sources: Collection[str] = ("warc", "arc")
+) -> list[int]:
+    """Positions in the buffered bytes `[start, end)` where a header seems to begin."""
+    begin, stop = start - window.base, end - window.base
+    found: set[int] = set()
+    if "warc" in sources:
+        found.update(
+            m.start() + window.base for m in _WARC_LINE.finditer(window.buffer, begin, stop)
+        )
+    if "arc" in sources:
+        tails = _ARC_TAIL.finditer(window.buffer, begin, stop)
+        found.update(_arc_start(window, tail.start()) for tail in tails)
+    return sorted(position for position in found if position >= start)
 
 
-def _arc_starts(window: Window, at: int) -> Iterator[int]:
-    """ARC headers need not follow a newline (binary bodies), so a header begins at the first
-    scheme in the run of printable characters that ends in its tail, however far back."""
-    for tail in _ARC_TAIL.finditer(window.buffer, at):
-        begin = max(0, tail.start() - MAX_LINE_BYTES)
-        before = bytes(window.buffer[begin : tail.start()])
-        run = 0
-        for mark in _UNPRINTABLE.finditer(before):
-            run = mark.end()
-        scheme = _SEARCHED_SCHEME.search(before, run)
-        if scheme is not None:
-            yield window.base + begin + scheme.start()
+def _arc_start(window: Window, tail: int) -> int:
+    """Where the ARC header begins whose tail stands at this buffer index; -1 when nowhere.
+
+    It need not follow a newline (binary bodies), so it begins at the first scheme in the run of
+    printable characters before its tail, however far back.
+    """
+    begin = max(0, tail - MAX_LINE_BYTES)
+    before = bytes(window.buffer[begin:tail])
+    run = 0
+    for mark in _UNPRINTABLE.finditer(before):
+        run = mark.end()
+    scheme = _SEARCHED_SCHEME.search(before, run)
+    return -1 if scheme is None else window.base + begin + scheme.start()

@@ -11,6 +11,7 @@ from fastwarc.warc import HeaderMap
 _STATUS_LINE = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})")
 _HEADER_END = re.compile(rb"\r*\n\r*\n")
 _LINE_END = re.compile(rb"\r*\n")
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _MAX_HEADER_BYTES = 256 << 10
 
 
@@ -54,6 +55,6 @@ def parse_response(block: bytes) -> Response | None:
         fields.get("Content-Type") or "",
         fields.get("Transfer-Encoding") or "",
         fields.get("Content-Encoding") or "",
-        int(announced) if announced.isascii() and announced.isdecimal() else -1,
+        int(announced) if _DIGITS.fullmatch(announced) else -1,
         payload,
     )
