@@ -14,11 +14,14 @@ from stages.pii.spans import Span
 KIND = "credit_card"
 
 _SEPARATORS = "- \u00a0"
-_SHAPES = (
-    r"(?<!\w)(?<!\d[.,])(?:\d{12,19}"
-    rf"|\d{{4}}([{_SEPARATORS}])\d{{4}}\1\d{{4}}\1\d{{1,4}}(?:\1\d{{1,3}})?"
-    rf"|\d{{4}}([{_SEPARATORS}])\d{{6}}\2\d{{4,5}})(?!\w)(?![.,]\d)"
-)
+_MARK = rf"([{_SEPARATORS}])"
+_SHAPES = {
+    "one block": r"\d{12,19}",
+    "fours": rf"\d{{4}}{_MARK}\d{{4}}\1\d{{4}}\1\d{{1,4}}",
+    "fours and three": rf"(?:\d{{4}}{_MARK})(?:\d{{4}}\1){{3}}\d{{3}}",
+    "four, six, four or five": rf"\d{{4}}{_MARK}\d{{6}}\1\d{{4,5}}",
+}
+"""One pattern each, so that a security code or a date behind a number does not hide it."""
 _SEED = re.compile(rf"\d(?:[{_SEPARATORS}]?\d){{11,}}")
 
 _ISSUED = re.compile(
@@ -38,7 +41,7 @@ _CARD_WORD = re.compile(
     r"|tarjeta|cart[ãa]o|carta|карт)|\bCC\b|卡"
 )
 _CONTEXT_CHARS = 60
-_NUMBERS_BEFORE = re.compile(rf"\d[{_SEPARATORS}]$")
+_NUMBERS_BEFORE = re.compile(rf"(?<!\d)\d{{4}}[{_SEPARATORS}]$")
 _NUMBERS_AFTER = re.compile(rf"[{_SEPARATORS}]\d{{4}}(?!\d)")
 
 
@@ -47,9 +50,13 @@ class CardFinder:
 
     def __init__(self) -> None:
         base = recognizers().credit_card
-        pattern = type(base.PATTERNS[0])("card shapes", _SHAPES, 0.3)
+        pattern_class = type(base.PATTERNS[0])
         self._recognizer = base(
-            patterns=[pattern], replacement_pairs=[(mark, "") for mark in _SEPARATORS]
+            patterns=[
+                pattern_class(name, rf"(?<!\w)(?<!\d[.,])(?:{shape})(?!\w)(?![.,]\d)", 0.3)
+                for name, shape in _SHAPES.items()
+            ],
+            replacement_pairs=[(mark, "") for mark in _SEPARATORS],
         )
 
     def find(self, text: str) -> list[Span]:
@@ -74,8 +81,10 @@ class CardFinder:
 def _is_card(text: str, start: int, end: int, digits: str) -> bool:
     if not digits.isascii():
         return False
-    # A column of numbers in a table, one in ten of which passes the check.
-    if _NUMBERS_BEFORE.search(text[max(0, start - 2) : start]) or _NUMBERS_AFTER.match(text, end):
+    # A row of numbers in a table: one piece of it in ten passes the check.
+    if end - start > len(digits) and (
+        _NUMBERS_BEFORE.search(text[max(0, start - 6) : start]) or _NUMBERS_AFTER.match(text, end)
+    ):
         return False
     if _ISSUED.fullmatch(digits):
         return True

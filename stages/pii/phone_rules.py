@@ -105,6 +105,8 @@ def is_other_number(text: str, start: int, end: int, *, beside_a_word: bool) -> 
     digits = sum(map(str.isdigit, re.split("[xeX]", written, maxsplit=1)[0]))
     if not MIN_DIGITS <= digits <= MAX_DIGITS:
         return True
+    if text[start - 1 : start].isdigit() or text[end : end + 1].isdigit():
+        return True
     if _OTHER_NUMBERS.fullmatch(written) or _is_isbn_10(written) or _NOT_AFTER.match(text, end):
         return True
     if any(date.end() > start for date in DATES.finditer(text, max(0, start - 8), end)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from schemas.recipe import Pii
@@ -23,6 +24,9 @@ FINDERS: dict[str, Callable[[Pii], Finder]] = {
     "name": lambda settings: NameFinder(settings.spacy_model),
 }
 """Kind -> what makes its finder; a new kind is one line here, in `replace` and in `spans`."""
+
+_MAX_PASSES = 4
+"""Two do for all web text seen; the limit is for text made to go on."""
 
 
 class Scrubber:
@@ -53,11 +57,21 @@ class Scrubber:
         again changes nothing.
         """
         counts = dict.fromkeys(self._kinds, 0)
-        pieces: list[str] = []
-        done = 0
-        for span in self.find(text):
-            pieces += (text[done : span.start], REPLACERS[span.kind](span.value))
-            done = span.end
-            counts[span.kind] += 1
-        pieces.append(text[done:])
-        return "".join(pieces), counts
+        # A stand-in may uncover what was glued to the value: "020 7946 0958a@b.org".
+        for _ in range(_MAX_PASSES):
+            spans = self.find(text)
+            if not spans:
+                break
+            counts.update(Counter(span.kind for span in spans) + Counter(counts))
+            text = _replaced(text, spans)
+        return text, counts
+
+
+def _replaced(text: str, spans: list[Span]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for span in spans:
+        pieces += (text[done : span.start], REPLACERS[span.kind](span.value))
+        done = span.end
+    pieces.append(text[done:])
+    return "".join(pieces)
