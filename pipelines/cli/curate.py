@@ -50,6 +50,14 @@ def curate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first N pages of the input.")
     ] = None,
+    segment_mb: Annotated[
+        float | None,
+        typer.Option(
+            "--segment-mb",
+            min=0.01,
+            help="Compressed WARC megabytes a task takes (default 16); the output is the same.",
+        ),
+    ] = None,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Discard what OUT holds of an earlier run.")
     ] = False,
@@ -76,6 +84,7 @@ def curate(
     from pipelines.cli.funnel import print_run
     from pipelines.curate import CurateRequest
     from pipelines.curate import curate as run_curate
+    from pipelines.plan import SEGMENT_BYTES
     from pipelines.pool import default_workers
     from pipelines.progress import console_for
     from pipelines.recipes import load
@@ -89,6 +98,7 @@ def curate(
         resume=not no_resume,
         options=engine.make_options(runner, context.args),
         clean=clean,
+        segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
     )
     try:
         record = run_curate(request, console_for(), quiet=quiet)
