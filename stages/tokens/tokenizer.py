@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -60,17 +60,21 @@ class Tokenizer:
         return cls(model, str(path))
 
     def encode(self, text: str) -> TokenArray:
-        """Token ids of one text, in `dtype`."""
+        """Token ids of one text, in `dtype`. Raises InputError for lone surrogates."""
         if self._space_character is not None and SPACE_PIECE in text:
             return self._encode_exactly(text, self._space_character)
-        return np.array(self._processor.encode(text, out_type=int), dtype=self.dtype)
+        return np.array(self._ids(text), dtype=self.dtype)
 
     def encode_batch(self, texts: Sequence[str], *, threads: int = 1) -> list[TokenArray]:
-        """Token ids of each text. One thread unless told otherwise: Beam gives the parallelism."""
-        if self._space_character is not None and any(SPACE_PIECE in text for text in texts):
-            return [self.encode(text) for text in texts]
-        batch = self._processor.encode(list(texts), out_type=int, num_threads=threads)
-        return [np.array(ids, dtype=self.dtype) for ids in batch]
+        """Token ids of each text, as `encode`. One thread unless told otherwise: Beam gives the
+        parallelism."""
+        batch = self._ids(list(texts), threads)
+        encoded: list[TokenArray] = [np.array(ids, dtype=self.dtype) for ids in batch]
+        if self._space_character is not None:
+            for number, text in enumerate(texts):
+                if SPACE_PIECE in text:
+                    encoded[number] = self._encode_exactly(text, self._space_character)
+        return encoded
 
     def decode(self, tokens: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """Text of token ids; control pieces (BOS, EOS, padding) leave nothing.
@@ -88,11 +92,18 @@ class Tokenizer:
     def _encode_exactly(self, text: str, space_character: list[int]) -> TokenArray:
         """SentencePiece writes a space as U+2581, so a real U+2581 would come back as a space."""
         first, *rest = text.split(SPACE_PIECE)
-        ids = self._processor.encode(first, out_type=int)
+        ids = self._ids(first)
         for part in rest:
             ids += space_character
-            ids += self._processor.encode(part, out_type=int)
+            ids += self._ids(part)
         return np.array(ids, dtype=self.dtype)
+
+    def _ids(self, text: str | list[str], threads: int = 1) -> list[Any]:
+        try:
+            return self._processor.encode(text, out_type=int, num_threads=threads)
+        except RuntimeError as error:
+            # The binding turns what it cannot make UTF-8 of into a cast error.
+            raise InputError(f"{self._name} cannot encode a text with lone surrogates") from error
 
     def _ids_of_space_character(self) -> list[int] | None:
         """U+2581 as byte pieces; None where the model cannot keep it apart from a space: it has

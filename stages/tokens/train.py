@@ -30,9 +30,10 @@ _MAX_UTF8_BYTES = 4
 _LOWEST_COVERAGE = 0.98
 _BYTE_PIECES = 256
 
-_SEPARATORS = re.compile("[\n\0\u2581\u2585]")
-"""U+2585 and NUL are reserved: the trainer drops sentences that hold one. U+2581 would be
-counted as a space; the tokenizer writes it as bytes. Lines end at a newline piece anyway."""
+_SEPARATORS = re.compile("[\n\0\u2581\u2585\ud800-\udfff]")
+"""Sentences are cut at newlines, which are pieces of their own, and at what the trainer cannot
+take: it drops sentences with U+2585 or NUL, which it reserves; U+2581 would be counted as a space
+(the tokenizer writes it as bytes); lone surrogates are no UTF-8."""
 
 
 def train_sentencepiece(texts: Iterable[str], target: Path, settings: TokenizerSettings) -> None:

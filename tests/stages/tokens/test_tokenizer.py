@@ -125,3 +125,11 @@ def test_dtype_follows_the_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
         assert tokenizer.dtype == dtype
         assert tokenizer.encode("some").dtype == dtype
     monkeypatch.setattr(sentencepiece.SentencePieceProcessor, "vocab_size", size)
+
+
+def test_lone_surrogates_are_one_clear_line(mistral: tuple[Path, int]) -> None:
+    tokenizer = Tokenizer.load(mistral[0])
+    with pytest.raises(InputError, match="lone surrogates"):
+        tokenizer.encode("a\ud800b")
+    with pytest.raises(InputError, match="lone surrogates"):
+        tokenizer.encode_batch(["a", "a\ud800b"])

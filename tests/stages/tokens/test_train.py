@@ -81,7 +81,21 @@ def test_digits_stand_alone(trained: Tokenizer) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "text",
-    ["a", " ", "\t", "日本語", "😀", "aaaa", "1", "a▅b", "a\0b", "x" * 50_000, "日" * 5_000, "a\n"],
+    [
+        "a",
+        " ",
+        "\t",
+        "日本語",
+        "😀",
+        "aaaa",
+        "1",
+        "a▅b",
+        "a\0b",
+        "a\ud800b",
+        "x" * 50_000,
+        "日" * 5_000,
+        "a\n",
+    ],
 )
 @pytest.mark.parametrize("vocab_size", [300, 32_000])
 def test_a_single_short_document_suffices(
@@ -90,7 +104,8 @@ def test_a_single_short_document_suffices(
     tokenizer = train(tmp_path, [text], type=kind, vocab_size=vocab_size)
     assert 256 < tokenizer.vocab_size <= vocab_size
     other = "a b\n日本 ▁😀"
-    assert tokenizer.decode(tokenizer.encode(text + other)) == text + other
+    other += text.replace("\ud800", "")
+    assert tokenizer.decode(tokenizer.encode(other)) == other
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -225,6 +225,18 @@ def test_shard_numbers_may_have_gaps(folder: Folder) -> None:
     assert reader.trace("train", 4).id == "train-2-0"
 
 
+def test_a_run_that_kept_nothing(folder: Folder) -> None:
+    for entry in folder.entries:
+        for end in ("bin", "idx"):
+            (folder.path / f"{entry.path}.{end}").unlink()
+    folder.entries = []
+    folder.write_docs([])
+    folder.write_manifest()
+    assert check(folder.manifest) == []
+    reader = ShardReader(folder.manifest, verify="full")
+    assert (len(reader), reader.total_tokens(), reader.splits) == (0, 0, ())
+
+
 def test_arrays_cannot_be_written_to(sound: Folder) -> None:
     tokens = ShardReader(sound.manifest, verify=False).document("train", 0)
     with pytest.raises(ValueError, match="read-only"):
