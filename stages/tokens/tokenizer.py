@@ -101,9 +101,13 @@ class Tokenizer:
     def _ids(self, text: str | list[str], threads: int = 1) -> list[Any]:
         try:
             return self._processor.encode(text, out_type=int, num_threads=threads)
-        except RuntimeError as error:
-            # The binding turns what it cannot make UTF-8 of into a cast error.
-            raise InputError(f"{self._name} cannot encode a text with lone surrogates") from error
+        except (RuntimeError, TypeError):
+            # The binding says no more of a text that is no UTF-8 than that it is no string.
+            if _has_surrogates(text if isinstance(text, str) else "".join(text)):
+                raise InputError(
+                    f"{self._name} cannot encode a text with lone surrogates"
+                ) from None
+            raise
 
     def _ids_of_space_character(self) -> list[int] | None:
         """U+2581 as byte pieces; None where the model cannot keep it apart from a space: it has
@@ -114,6 +118,10 @@ class Tokenizer:
             return None
         adds_space = "".join(self._processor.encode("a", out_type=str)).startswith(SPACE_PIECE)
         return None if adds_space else ids
+
+
+def _has_surrogates(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _processor(model: bytes, name: str) -> sentencepiece.SentencePieceProcessor:
