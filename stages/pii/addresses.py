@@ -45,7 +45,7 @@ _SUFFIX = re.compile(r"[/%].*", re.DOTALL)
 
 _VERSION_BEFORE = re.compile(
     r"(?:\b(?:v|ver|vers|version|versión|versione|versão|release|rev|revision|build|firmware"
-    r"|section|sec|chapter|clause|table|figure|fig|oid)\b[.:#]?\s*|版本\s*|§\s*"
+    r"|section|sec|chapter|clause|table|figure|fig|oid)\b\W{0,3}|版本\s*|§\s*"
     r"|[^\W\d]/|[^\W\d][-_]|\d\.|[€$£¥])$",
     re.IGNORECASE,
 )

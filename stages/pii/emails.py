@@ -66,9 +66,9 @@ class EmailFinder:
 
     def _matches(self, run: str) -> list[tuple[int, int]]:
         results = self._recognizer.analyze(run, [])
-        if results or run.isascii():
+        if results:
             return [(result.start, result.end) for result in results]
-        # Scripts without spaces: in "联系foo@example.org谢谢" every letter counts as part of it.
+        # Scripts without spaces and emphasis: "联系foo@example.org谢谢", "foo@example.org_".
         return [
             match.span()
             for match in _ASCII_ADDRESS.finditer(run)

@@ -39,6 +39,8 @@ character before them, which phonenumbers looks at."""
 _TAIL_CHARS = 3
 """phonenumbers looks for ":00" behind a number that may be a time."""
 _MAX_WINDOW_CHARS = 2_000
+_OVERLAP_CHARS = 100
+"""More than any number with its extension takes."""
 
 
 class _Group(NamedTuple):
@@ -149,7 +151,7 @@ def _windows(text: str, group: _Group) -> Iterator[tuple[int, int]]:
     # Rows of numbers without end: phonenumbers tries every way to split what it gets.
     while end - start > _MAX_WINDOW_CHARS:
         yield start, start + _MAX_WINDOW_CHARS
-        start += _MAX_WINDOW_CHARS // 2
+        start += _MAX_WINDOW_CHARS - _OVERLAP_CHARS
     yield start, end
 
 

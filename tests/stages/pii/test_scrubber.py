@@ -32,6 +32,7 @@ def found(scrubber: Scrubber, text: str) -> list[tuple[str, str]]:
     [
         ("email", "Foo.Bar+x@mail.example.co.uk", "Write to Foo.Bar+x@mail.example.co.uk."),
         ("email", "foo@bar.com", "请联系foo@bar.com谢谢"),
+        ("email", "foo@bar.com", "or foo@bar.com_ there"),
         ("email", "me@site.org", "https://a.org/login?email=me@site.org&x=1"),
         ("email", "me@site.org", "<a href='mailto:me@site.org'>"),
         ("ip", "8.8.4.4", "from 8.8.4.4:53 on"),
@@ -70,7 +71,7 @@ def test_finds(scrubber: Scrubber, kind: str, value: str, text: str) -> None:
         "@handle and icon@2x.png and a@localhost and 5 @ 3.99",
         "10.0.0.1 172.16.3.4 192.168.1.1 127.0.0.1 169.254.0.1 100.64.0.1 224.0.0.1",
         "192.0.2.7 198.51.100.7 203.0.113.7 2001:db8::7 fe80::1 fc00::1 ::1 :: 255.255.255.0",
-        "v1.2.3.4 and 1.2.3.4.5 and version 81.2.69.160 and Chrome/120.0.0.0 and lib-4.3.2.1.tar",
+        'v1.2.3.4 and 1.2.3.4.5 and version "17.0.4.1" and Chrome/120.0.0.0 and lib-4.3.2.1.tar',
         "1.2.3.4 A numbered section",
         "std::add ::face a::b 12::30 12:30:45 00:1b:21:ff:fe:00:aa:bb",
         "$1,234,567.00 and 1.234.567,89 EUR and 12 345 678 people",
