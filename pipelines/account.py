@@ -31,7 +31,7 @@ VERSIONED_PACKAGES = (
     "lxml",
 )
 
-PAGE_STAGES = ("read", "page", "url", "decode", "gate", "extract", "language", "quality")
+PAGE_STAGES = ("read", "page", "url", "gate", "extract", "language", "quality")
 """Order of the steps of phase 1 in the funnel."""
 
 Markers = dict[str, dict[str, Any]]

@@ -16,7 +16,6 @@ from typing import BinaryIO, Literal, NamedTuple, cast
 
 import pyarrow.parquet as pq
 import xxhash
-from stages.warc import Segment, plan_segments, read_segment
 
 from pipelines import storage
 from pipelines.storage import InputFile
@@ -25,6 +24,7 @@ from schemas.errors import InputError, UsageError
 from schemas.page import Damage, Page, Skipped
 from schemas.recipe import Recipe
 from stages.rows import page_of_row, read_json_lines
+from stages.warc import Segment, plan_segments, read_segment
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 """About a hundred seconds of work for one core: small enough to spread, to resume and to retry."""

@@ -23,9 +23,7 @@ class Check(NamedTuple):
     problem: str
 
 
-def verify_run(
-    workspace: Workspace, check_shards: Callable[[str], list[str]]
-) -> Iterator[Check]:
+def verify_run(workspace: Workspace, check_shards: Callable[[str], list[str]]) -> Iterator[Check]:
     """Every check of a run, in order; `check_shards` lists what is wrong with a manifest.
 
     Raises InputError when the folder holds no run.

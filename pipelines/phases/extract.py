@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -14,8 +14,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
+from pipelines.children import RefinePool, refine_pool
 from pipelines.plan import Task, read_task
-from pipelines.pool import KillablePool, Killed, Limits
+from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.page import Damage, Page, Skipped
@@ -28,24 +29,11 @@ from schemas.tables import (
     REJECTED_V1,
 )
 from schemas.verdict import Failure, Outcome, Rejection
-from stages.refine import RefineAssets, Refiner
+from stages.refine import RefineAssets
 
 FOLDER = "extract"
 SEGMENTS_IN_FLIGHT = 2
 """Segments that one worker reads at a time: the children stay busy while one of them ends."""
-
-RefinePool = KillablePool[Page, Outcome]
-
-
-def setup_refiner(recipe: Recipe, assets: RefineAssets) -> Callable[[Page], Outcome]:
-    """What each child process calls once: load models, return the function to run."""
-    return Refiner(recipe, assets).refine
-
-
-def make_pool(recipe: Recipe, assets: RefineAssets, workers: int) -> RefinePool:
-    """Children that refine pages under the recipe's limits."""
-    limits = Limits(recipe.extract.cpu_seconds, recipe.extract.memory_mb)
-    return KillablePool(workers, setup_refiner, (recipe, assets), limits)
 
 
 def extract_task(
@@ -255,7 +243,7 @@ class ExtractDoFn(beam.DoFn):
     def setup(self) -> None:
         """One pool a process, however many threads the runner gives it."""
         self._pool: RefinePool = self._shared.acquire(
-            lambda: make_pool(self._recipe, self._assets, self._workers)
+            lambda: refine_pool(self._recipe, self._assets, self._workers)
         )
 
     def start_bundle(self) -> None:

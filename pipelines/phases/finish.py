@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -17,19 +17,16 @@ import xxhash
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
+from pipelines.children import Scrubbed, ScrubPool, scrub_pool
 from pipelines.phases.extract import task_file
-from pipelines.pool import KillablePool, Killed, Limits
+from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
-from schemas.recipe import Pii, Recipe, Shards
+from schemas.recipe import Recipe, Shards
 from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_V1
 
 FOLDER = "finish"
 TRAIN, VALIDATION = "train", "validation"
-
-Scrubbed = tuple[str, dict[str, int], float]
-"""Text, counts by kind, CPU seconds."""
-ScrubPool = KillablePool[str, Scrubbed]
 
 
 class Membership(NamedTuple):
@@ -40,27 +37,6 @@ class Membership(NamedTuple):
     cluster_id: str
     cluster_size: int
     method: str
-
-
-def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:
-    """What each child calls once: Presidio's recognizers are slow to import, and only needed
-    when the recipe asks for any kind."""
-    if not settings.kinds:
-        return _unchanged
-    from stages.pii import Scrubber
-
-    scrubber = Scrubber(settings)
-
-    def scrub(text: str) -> Scrubbed:
-        begun = time.process_time()
-        scrubbed, counts = scrubber.scrub(text)
-        return scrubbed, counts, time.process_time() - begun
-
-    return scrub
-
-
-def _unchanged(text: str) -> Scrubbed:
-    return text, {}, 0.0
 
 
 def split_of(document_id: str, settings: Shards) -> str:
@@ -224,9 +200,8 @@ class FinishDoFn(beam.DoFn):
 
     def setup(self) -> None:
         """One pool a process."""
-        limits = Limits(self._recipe.extract.cpu_seconds, self._recipe.extract.memory_mb)
         self._pool: ScrubPool = self._shared.acquire(
-            lambda: KillablePool(self._workers, setup_scrubber, (self._recipe.pii,), limits)
+            lambda: scrub_pool(self._recipe, self._workers)
         )
 
     def process(self, element: tuple[str, dict[str, Iterable[Any]]]) -> None:

@@ -1,0 +1,63 @@
+"""What the pool's child processes run.
+
+Apart from the phases, so that a child imports the stages but not Beam: that would cost every child
+two CPU seconds and a hundred megabytes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pipelines.pool import KillablePool, Limits
+from schemas.page import Page
+from schemas.recipe import Pii, Recipe
+from schemas.verdict import Outcome
+from stages.refine import RefineAssets, Refiner
+
+RefinePool = KillablePool[Page, Outcome]
+
+Scrubbed = tuple[str, dict[str, int], float]
+"""Text, counts by kind, CPU seconds."""
+
+ScrubPool = KillablePool[str, Scrubbed]
+
+
+def refine_pool(recipe: Recipe, assets: RefineAssets, workers: int) -> RefinePool:
+    """Children that refine pages under the recipe's limits."""
+    return KillablePool(workers, setup_refiner, (recipe, assets), _limits(recipe))
+
+
+def scrub_pool(recipe: Recipe, workers: int) -> ScrubPool:
+    """Children that replace personal data under the same limits."""
+    return KillablePool(workers, setup_scrubber, (recipe.pii,), _limits(recipe))
+
+
+def setup_refiner(recipe: Recipe, assets: RefineAssets) -> Callable[[Page], Outcome]:
+    """What each child calls once: load models, return the function to run."""
+    return Refiner(recipe, assets).refine
+
+
+def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:
+    """What each child calls once. Presidio's recognizers are slow to import: only when the recipe
+    asks for any kind."""
+    if not settings.kinds:
+        return _unchanged
+    from stages.pii import Scrubber
+
+    scrubber = Scrubber(settings)
+
+    def scrub(text: str) -> Scrubbed:
+        begun = time.process_time()
+        scrubbed, counts = scrubber.scrub(text)
+        return scrubbed, counts, time.process_time() - begun
+
+    return scrub
+
+
+def _unchanged(text: str) -> Scrubbed:
+    return text, {}, 0.0
+
+
+def _limits(recipe: Recipe) -> Limits:
+    return Limits(recipe.extract.cpu_seconds, recipe.extract.memory_mb)
