@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from pipelines.phases.dedup_files import (
     read_counts,
     read_edges,
     read_keys,
+    remove_folder,
 )
 from pipelines.phases.members import ClusterRow, Key
 from schemas.errors import ReconcileError
@@ -75,8 +77,8 @@ def run_dedup(
     total = sum(count_rows(path) for path in key_files)
     for path in storage.list_files(target, ".parquet"):
         storage.remove(path)
-    work = storage.join(target, "work")
-    storage.remove(work)
+    # A folder of its own: pairs that a killed call left behind must never join this one's.
+    work = storage.join(target, f"work-{uuid.uuid4().hex[:12]}")
     run = _Run(
         key_files,
         target,
@@ -86,13 +88,14 @@ def run_dedup(
         max(1, -(-total // _ROWS_PER_FILE)),
     )
     bands = settings.minhash.bands if settings.minhash else 0
-    if total * bands <= edge_limit:
-        run.in_one_pipeline()
-    else:
-        run.over_files(edge_limit)
-    counts = _reconcile(total, settings, read_counts(run.counts_file))
-    storage.remove(work)
-    return counts
+    try:
+        if total * bands <= edge_limit:
+            run.in_one_pipeline()
+        else:
+            run.over_files(edge_limit)
+        return _reconcile(total, settings, read_counts(run.counts_file))
+    finally:
+        remove_folder(work)
 
 
 class _Run(NamedTuple):
@@ -156,7 +159,7 @@ class _Run(NamedTuple):
             counts = storage.join(self.work, f"round-{number}.json")
             following = storage.join(self.work, f"round-{number}")
             engine.run(_round_builder(files, following, counts), self.options)
-            storage.remove(folder)
+            remove_folder(folder)
             folder = following
             if not read_counts(counts).get("changed", 0):
                 return folder
