@@ -10,10 +10,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from pipelines import storage
+from pipelines.children import setup_scrubber
 from schemas.errors import OutputError
 from schemas.recipe import Recipe
 from stages.refine import RefineAssets
-from stages.url import Blocklist
+from stages.tokens import Tokenizer
+from stages.url import Blocklist, UrlRules
 
 CACHE_VARIABLE = "CORPUSMILL_CACHE"
 
@@ -25,6 +28,18 @@ def cache_folder() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "corpusmill"
+
+
+def check_assets(recipe: Recipe) -> None:
+    """Load, once and before any work, what the workers will load: a missing package, model or
+    list is then one line and not a worker that cannot start.
+
+    Raises InputError or UsageError, naming the file or what to install.
+    """
+    UrlRules(recipe.url.model_copy(update={"blocklist": None}), None)
+    setup_scrubber(recipe.pii)
+    if recipe.tokenizer.model is not None:
+        Tokenizer(storage.read_bytes(recipe.tokenizer.model), recipe.tokenizer.model)
 
 
 def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: None) -> RefineAssets:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from pipelines import account, engine, storage
 from pipelines.account import Clock, Markers
-from pipelines.assets import provide_assets
+from pipelines.assets import check_assets, provide_assets
 from pipelines.phases import dedup, extract, finish, pack, tokenize, tokenizer
 from pipelines.plan import SEGMENT_BYTES, Plan, claim_output, make_plan
 from pipelines.progress import PhaseWatch, watching
@@ -57,6 +57,7 @@ def curate(request: CurateRequest, console: Console, quiet: bool = False) -> Run
     """
     validate(request.recipe)
     inputs = storage.match_inputs(request.inputs)
+    check_assets(request.recipe)
     plan = make_plan(request.recipe, inputs, request.limit, request.segment_bytes)
     workspace = Workspace(request.output.rstrip("/") or request.output)
     claim_output(plan, workspace, request.resume)
