@@ -26,6 +26,7 @@ from schemas.errors import CorpusmillError, ReconcileError
 from schemas.recipe import Recipe
 from schemas.run import InputRecord, PhaseCounts, RunRecordV1
 from schemas.shards import ShardManifestV1
+from stages.dedup import curve
 
 
 class CurateRequest(NamedTuple):
@@ -89,6 +90,7 @@ class _Run:
     def execute(self) -> RunRecordV1:
         started, cpu_started = time.monotonic(), self.watch.cpu_seconds()
         with self.watch.sampling():
+            self._say_curve()
             assets = provide_assets(self.plan.recipe, self._say)
             extracted = self._extract(assets)
             dedup_counts = self._dedup()
@@ -116,6 +118,11 @@ class _Run:
     def _say(self, line: str) -> None:
         if not self.quiet:
             self.console.print(line, highlight=False)
+
+    def _say_curve(self) -> None:
+        minhash = self.plan.recipe.dedup.minhash
+        if minhash is not None:
+            self._say(curve.table(minhash.bands, minhash.rows))
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
