@@ -40,9 +40,11 @@ class Heartbeat:
         if self._path is not None:
             os.makedirs(folder, exist_ok=True)
 
-    def beat(self, counts: Mapping[str, int]) -> None:
-        """Write the counts if the last beat is old enough. A full disk is not reported here: the
-        next real write does."""
+    def beat(self, counts: Mapping[str, int], share: float) -> None:
+        """Write the counts and the share of the task that is done, if the last beat is old enough.
+
+        A full disk is not reported here: the next real write does that.
+        """
         now = time.monotonic()
         if self._path is None or now < self._next:
             return
@@ -50,7 +52,7 @@ class Heartbeat:
         temporary = self._path + ".tmp"
         try:
             with open(temporary, "w", encoding="ascii") as handle:
-                json.dump(dict(counts), handle)
+                json.dump({"counts": dict(counts), "share": share}, handle)
             os.replace(temporary, self._path + _BEAT_SUFFIX)
         except OSError:
             self._path = None
@@ -66,6 +68,8 @@ class Snapshot(NamedTuple):
 
     done: int
     total: int
+    share: float
+    """Finished part of all tasks, running ones included: 0 to 1."""
     counts: Counter[str]
 
 
@@ -88,23 +92,25 @@ class PhaseWatch:
         counts: Counter[str] = Counter()
         for finished in self._seen.values():
             counts.update(finished)
-        for name, running in self._running():
+        tasks = float(len(self._seen))
+        for name, running, share in self._running():
             if name in self._names and name not in self._seen:
                 counts.update(running)
-        return Snapshot(len(self._seen), len(self._names), counts)
+                tasks += min(max(share, 0.0), 1.0)
+        total = len(self._names)
+        return Snapshot(len(self._seen), total, tasks / max(total, 1), counts)
 
-    def _running(self) -> Iterator[tuple[str, Counter[str]]]:
+    def _running(self) -> Iterator[tuple[str, Counter[str], float]]:
         if storage.is_remote(self._beats):
             return
         for path in storage.list_files(self._beats, _BEAT_SUFFIX):
             try:
                 with open(path, encoding="ascii") as handle:
-                    yield (
-                        path.rsplit("/", 1)[-1].removesuffix(_BEAT_SUFFIX),
-                        Counter(json.load(handle)),
-                    )
+                    beat = json.load(handle)
             except (OSError, ValueError):
                 continue  # replaced or removed between listing and reading
+            name = path.rsplit("/", 1)[-1].removesuffix(_BEAT_SUFFIX)
+            yield name, Counter(beat["counts"]), beat["share"]
 
 
 @contextmanager
@@ -138,7 +144,7 @@ def _line(snapshot: Snapshot, rate: float, eta_seconds: float | None) -> str:
 
 
 class _Pace:
-    """Pages a second since the watch began, and the time left by finished share of segments."""
+    """Pages a second since the watch began, and the time left by the share that is done."""
 
     def __init__(self, first: Snapshot) -> None:
         self._start = time.monotonic()
@@ -147,9 +153,8 @@ class _Pace:
     def describe(self, snapshot: Snapshot) -> str:
         elapsed = max(time.monotonic() - self._start, 1e-6)
         rate = (snapshot.counts["in"] - self._first.counts["in"]) / elapsed
-        fresh = snapshot.done - self._first.done
-        left = snapshot.total - snapshot.done
-        eta = elapsed / fresh * left if fresh else None
+        fresh = snapshot.share - self._first.share
+        eta = elapsed / fresh * (1 - snapshot.share) if fresh > 0 else None
         return _line(snapshot, rate, eta)
 
 
@@ -165,14 +170,14 @@ def _live(title: str, watch: PhaseWatch, console: Console, stop: threading.Event
     bar = Progress(TextColumn(f"[bold]{title}"), BarColumn(), TextColumn("{task.fields[line]}"))
     snapshot = watch.snapshot()
     pace = _Pace(snapshot)
-    task = bar.add_task(title, total=max(snapshot.total, 1), line="starting")
+    task = bar.add_task(title, total=1.0, line="starting")
     grid = Table.grid()
     grid.add_row(bar)
     with Live(grid, console=console, refresh_per_second=4, transient=False):
         while True:
             ended = stop.wait(BEAT_SECONDS)
             snapshot = watch.snapshot()
-            bar.update(task, completed=snapshot.done, line=pace.describe(snapshot))
+            bar.update(task, completed=snapshot.share, line=pace.describe(snapshot))
             if ended:
                 return
 

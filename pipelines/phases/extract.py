@@ -45,7 +45,8 @@ def extract_task(
     started, thread_started = time.monotonic(), time.thread_time()
     for page, outcome in pool.results(rows.pages(read_task(task)), _same, _page_bytes):
         rows.add(page, outcome)
-        heartbeat.beat(rows.counts)
+        share = (page.warc_offset - task.start) / max(task.end - task.start, 1)
+        heartbeat.beat(rows.counts, share)
     read_seconds = time.thread_time() - thread_started
     rows.write(workspace)
     rows.steps["read"] += read_seconds

@@ -84,7 +84,7 @@ def finish_task(
             pii.update(result[1])
             scrub_seconds += result[2]
             counts["kept"] += 1
-        heartbeat.beat(counts)
+        heartbeat.beat(counts, counts["kept"] / max(len(survivors), 1))
     rejected = list(_scrub_samples(rejected, pool))
     _write(workspace, name, kept, rejected, errors)
     content = {

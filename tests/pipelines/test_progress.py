@@ -1,0 +1,49 @@
+"""Progress is what markers and heartbeats say, each task counted once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from pipelines.progress import Heartbeat, PhaseWatch, watching
+from pipelines.workspace import Marker, Workspace
+
+
+def test_markers_and_beats_add_up(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    watch = PhaseWatch(workspace, "extract", ["a", "b", "c"])
+    assert watch.snapshot().share == 0.0
+    Marker(workspace.work("extract", "a.done.json")).write("k", {"counts": {"in": 5, "kept": 3}})
+    beat = Heartbeat(workspace, "b")
+    beat.beat({"in": 2, "kept": 1}, 0.5)
+    snapshot = watch.snapshot()
+    assert (snapshot.done, snapshot.total, snapshot.share) == (1, 3, 0.5)
+    assert snapshot.counts == {"in": 7, "kept": 4}
+    # A task whose marker and last beat are both there counts once.
+    Marker(workspace.work("extract", "b.done.json")).write("k", {"counts": {"in": 4, "kept": 2}})
+    assert watch.snapshot().counts == {"in": 9, "kept": 5}
+    beat.stop()
+    assert watch.snapshot().counts == {"in": 9, "kept": 5}
+
+
+def test_plain_lines_when_there_is_no_terminal(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    stream = io.StringIO()
+    watch = PhaseWatch(workspace, "extract", ["a"])
+    with watching("extract", watch, Console(file=stream, soft_wrap=True)):
+        content = {"counts": {"in": 1200, "kept": 2, "rejected": 3, "errors": 1}}
+        Marker(workspace.work("extract", "a.done.json")).write("k", content)
+    (line,) = stream.getvalue().strip().splitlines()
+    assert line.startswith("extract: segments 1/1 · pages 1,200")
+    assert "kept 2 · rejected 3 · errors 1 · ETA 0:00" in line
+
+
+def test_a_live_bar_on_a_terminal(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    watch = PhaseWatch(Workspace(str(tmp_path)), "extract", ["a"])
+    console = Console(file=stream, force_terminal=True, width=140)
+    with watching("extract", watch, console):
+        pass
+    assert "segments 0/1" in stream.getvalue()
