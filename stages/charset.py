@@ -127,8 +127,13 @@ def _claims(body: bytes, content_type: str) -> Iterator[_Claim]:
 
 def _resolve(label: str) -> str:
     """WHATWG name of a label, or an empty string for a label that nobody knows."""
+    if not label.isascii():
+        return ""
     encoding = webencodings.lookup(label) or webencodings.lookup(label.replace("_", "-"))
-    return str(encoding.name) if encoding is not None else ""
+    if encoding is None or encoding.name == "replacement":
+        # "replacement" stands for charsets that browsers refuse to read at all.
+        return ""
+    return str(encoding.name)
 
 
 def _codec(charset: str) -> str:

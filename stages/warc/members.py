@@ -14,6 +14,8 @@ _INPUT_BYTES = 32 << 10
 piece ends does not depend on the segment. Larger pieces cost copies of what follows a member."""
 _OUTPUT_BYTES = 1 << 20
 _PROBE_BYTES = 4096
+_KEPT_BYTES = 4 << 20
+"""Compressed bytes kept behind, so that searching after damage rarely has to seek back."""
 _HEADER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
 """Magic number, deflate, no reserved flag: RFC 1952, section 2.3."""
 
@@ -39,16 +41,20 @@ class Member:
     def pull(self) -> bytes:
         """The next uncompressed piece; nothing at the end or after an error."""
         while not self._inflater.eof and not self.error:
-            if not self._pending and not self._feed():
-                break
+            fed = bool(self._pending) or self._feed()
             try:
                 piece = self._inflater.decompress(self._pending, _OUTPUT_BYTES)
             except zlib.error as error:
                 self.error, self.detail = "corrupt_member", str(error)
                 break
-            self._pending = self._inflater.unconsumed_tail
+            # At the end zlib keeps an old tail beside unused_data.
+            self._pending = b"" if self._inflater.eof else self._inflater.unconsumed_tail
             if piece:
                 return piece
+            if not fed and not self._inflater.eof:
+                size = self._fed - self.start
+                self.error = "truncated"
+                self.detail = f"the file ends {size} bytes into a gzip member"
         return b""
 
     def extend(self) -> bool:
@@ -65,13 +71,9 @@ class Member:
 
     def _feed(self) -> bool:
         self._pending = self._file.slice(self._fed, self._fed + _INPUT_BYTES)
-        if not self._pending:
-            self.error = "truncated"
-            self.detail = f"the file ends inside a gzip member of {self._fed - self.start}+ bytes"
-            return False
         self._fed += len(self._pending)
-        self._file.release(self._fed - (1 << 22))
-        return True
+        self._file.release(self._fed - _KEPT_BYTES)
+        return bool(self._pending)
 
 
 def begins_member(file: FileWindow, position: int) -> bool:
@@ -80,7 +82,8 @@ def begins_member(file: FileWindow, position: int) -> bool:
 
 
 def is_record_member(file: FileWindow, position: int) -> bool:
-    """A gzip member begins at `position` and its content begins with a record."""
+    """A gzip member begins at `position` and its content begins with a record. Newlines before
+    it may be the end of a record that began in the member before, so they do not count."""
     if not begins_member(file, position):
         return False
     content = member_content(file.slice(position, position + _PROBE_BYTES), _PROBE_BYTES)

@@ -14,7 +14,9 @@ MAX_BODY_BYTES = 64 << 20
 
 _CHUNK_LINE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 """Chunk size and ignored extensions: RFC 9112, section 7.1; a bare LF is accepted."""
-_LOOKS_READ = re.compile(rb"[\s\xef\xbb\xbf]*[<{\[\x20-\x7e]")
+_LOOKS_READ = re.compile(rb"(?:\xef\xbb\xbf)?[\s\x20-\x7e]{4}")
+"""Text, and so nothing compressed."""
+_TRIAL_BYTES = 16
 
 
 class Body(NamedTuple):
@@ -87,9 +89,9 @@ def _inflate_prefix(raw: bytes, wbits: int, room: int) -> bytes:
     """What a damaged stream yields before the error, found by feeding it in small pieces."""
     inflater = zlib.decompressobj(wbits)
     parts: list[bytes] = []
-    for at in range(0, len(raw), 512):
+    for at in range(0, len(raw), _TRIAL_BYTES):
         try:
-            piece = inflater.decompress(raw[at : at + 512], room + 1)
+            piece = inflater.decompress(raw[at : at + _TRIAL_BYTES], room + 1)
         except zlib.error:
             break
         parts.append(piece)

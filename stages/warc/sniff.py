@@ -18,7 +18,6 @@ _PREFIXES = {b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"BZh": "bzip2",
 
 def record_kind(content: bytes) -> str:
     """`warc` or `arc` when uncompressed bytes begin with a record, otherwise an empty string."""
-    content = content.lstrip(b"\r\n")
     pieces = iter((content,))
     header = read_header(Window(lambda: next(pieces, b"")), 0)
     if isinstance(header, Header):
@@ -46,11 +45,11 @@ def sniff(head: bytes) -> str:
         return "empty"
     if head.startswith(GZIP_MAGIC):
         content = member_content(head)
-        kind = record_kind(content) if content else ""
+        kind = record_kind(content.lstrip(b"\r\n")) if content else ""
         return f"{kind}.gz" if kind else "gzip"
     for prefix, name in _PREFIXES.items():
         if head.startswith(prefix):
             return name
     if _MARKUP.match(head):
         return "markup"
-    return record_kind(head) or "unknown"
+    return record_kind(head.lstrip(b"\r\n")) or "unknown"
