@@ -45,8 +45,12 @@ _AFFIX = _MARKS + _QUOTES + _BRACKETS + _ICONS
 _LETTER = r"[^\W\d_]"
 _LOWER = "a-zß-öø-ÿа-яёα-ω"
 _UPPER = "A-ZÀ-ÖØ-ÞА-ЯЁΑ-Ω"
-# A full stop leaves its word after a lower-case letter, a digit, a mark, or two capitals.
-_STOP = rf"(?:(?<=[{_LOWER}0-9%²+\-{_AFFIX}])|(?<=[{_UPPER}][{_UPPER}]))\."
+# A full stop leaves its word except after a single capital (initials); Indic and Hebrew marks,
+# which are no word characters to `re`, count as letters.
+_STOP = (
+    rf"(?:(?<=[^\W{_UPPER}])|(?<=[%²+\-|{_AFFIX}\u0591-\u05f4\u064b-\u0670\u0900-\u0dff])"
+    rf"|(?<=[{_UPPER}][{_UPPER}]))\."
+)
 _ONE_SUFFIX = rf"(?:[{_AFFIX}]|\.\.++|{_STOP})"
 # Possessive and bounded: a run of marks costs linear time wherever it stands.
 _TAIL = rf"{_ONE_SUFFIX}{{0,40}}+(?!\S)"
