@@ -1,0 +1,76 @@
+"""How steps, rules and settings of a run are said in words, on the page and on the card."""
+
+from __future__ import annotations
+
+from pipelines.report import formats
+from schemas.recipe import Dedup, Rule
+from stages.dedup import curve
+
+STEP_MEANINGS = {
+    "records": "records that may hold a page",
+    "read": "could be read from the file",
+    "page": "status, media type and size",
+    "url": "address: lists and words",
+    "decode": "characters could be decoded",
+    "gate": "language before extraction",
+    "extract": "main text was found",
+    "language": "language of the text",
+    "quality": "quality rules",
+    "dedup.url": "another copy of the same URL stays",
+    "dedup.exact": "another copy of the same text stays",
+    "dedup.minhash": "a nearly equal text stays",
+    "dedup": "another copy stays",
+    "finish": "personal data could be replaced",
+    "pack": "tokenized and packed",
+}
+
+_SIGNS = (("min", "≥"), ("above", ">"), ("max", "≤"), ("below", "<"))
+
+
+def meaning(step: str) -> str:
+    """What a step of the funnel looks at."""
+    return STEP_MEANINGS.get(step, "")
+
+
+def condition(rule: Rule) -> str:
+    """What keeps a document: `gopher_quality.n_words ≥ 50`."""
+    bounds = [
+        f"{sign} {formats.number(value)}"
+        for name, sign in _SIGNS
+        if (value := getattr(rule, name)) is not None
+    ]
+    languages = f" ({', '.join(rule.languages)})" if rule.languages else ""
+    return f"{rule.signal} {' and '.join(bounds)}{languages}"
+
+
+def thresholds(rule: Rule) -> list[float]:
+    """The bounds of a rule as numbers."""
+    values = (getattr(rule, name) for name, _ in _SIGNS)
+    return [value for value in values if value is not None]
+
+
+def dedup_settings(settings: Dedup) -> list[tuple[str, str]]:
+    """Deduplication as (what, setting)."""
+    rows = [
+        ("same normalised URL", "removed" if settings.url else "not looked for"),
+        ("same text", "removed" if settings.exact else "not looked for"),
+    ]
+    minhash = settings.minhash
+    if minhash is None:
+        rows.append(("nearly the same text", "not looked for"))
+    else:
+        chance = curve.candidate_probability(curve.GUARD_JACCARD, minhash.bands, minhash.rows)
+        rows += [
+            (
+                "nearly the same text",
+                f"MinHash over {minhash.ngram}-word shingles, {minhash.bands} bands of "
+                f"{minhash.rows} rows, seed {minhash.seed}",
+            ),
+            (
+                f"P(found) at Jaccard {curve.GUARD_JACCARD}",
+                f"{chance:.3f}; the curve rises around Jaccard "
+                f"{curve.middle(minhash.bands, minhash.rows):.3f}",
+            ),
+        ]
+    rows.append(("of a group stays", settings.keep.replace("_", " ")))
+    return rows
