@@ -341,6 +341,7 @@ class _Run:
             rules=dict(rules.most_common()),
             errors=dict(errors.most_common()),
             records=dict(account.total(extracted.values(), "skipped").most_common()),
+            notes=dict(account.total(extracted.values(), "notes").most_common()),
             languages=dict(account.total(finished.values(), "languages").most_common()),
             pii=dict(account.total(finished.values(), "pii")),
             shards=account.shard_summaries(manifest),

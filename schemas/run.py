@@ -72,6 +72,8 @@ class RunRecordV1(_Record):
     """Errors by `stage.error`."""
     records: dict[str, int]
     """Records that hold no page by their type, read and counted but no part of `in`."""
+    notes: dict[str, int] = {}
+    """Oddities of records that were judged all the same, such as a digest that does not match."""
     languages: dict[str, int]
     pii: dict[str, int]
     shards: list[ShardSummary]

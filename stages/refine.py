@@ -23,6 +23,21 @@ from stages.page import check_page, effective_mime
 from stages.url import Blocklist, UrlRules, host_of
 
 
+WHOLE_DESPITE = frozenset({"block_digest_mismatch", "payload_digest_mismatch", "invalid_utf8"})
+"""Reader's notes on payloads that are whole all the same (docs/reader.md)."""
+
+
+def damage_of(page: Page) -> str:
+    """Why the payload is not whole, or an empty string.
+
+    A body shorter than announced is whole as far as it goes when the crawler says that it cut it
+    (WARC-Truncated): every tool keeps those pages of Common Crawl.
+    """
+    if page.damage in WHOLE_DESPITE or (page.damage == "short_body" and page.truncated):
+        return ""
+    return page.damage
+
+
 class RefineAssets(NamedTuple):
     """Files that a recipe needs, resolved before any worker starts."""
 
@@ -123,8 +138,9 @@ class Refiner:
 
     def _walk(self, page: Page, walk: _Walk) -> Outcome:
         recipe = self.recipe
-        if page.damage:
-            return walk.end(failure=Failure("read", "damaged_payload", page.damage))
+        damage = damage_of(page)
+        if damage and page.record_type != "revisit":
+            return walk.end(failure=Failure("read", "damaged_payload", damage))
         walk.mime = effective_mime(page) if page.text is None else "text/plain"
         rejection = check_page(page, walk.mime, recipe.page)
         walk.lap("page")

@@ -74,6 +74,7 @@ class TaskRows:
         self.file = task.path.rsplit("/", 1)[-1]
         self.counts: Counter[str] = Counter({"in": 0, "kept": 0, "rejected": 0, "errors": 0})
         self.skipped: Counter[str] = Counter()
+        self.notes: Counter[str] = Counter()
         self.rules: Counter[str] = Counter()
         self.rejections_by_stage: Counter[str] = Counter()
         self.errors_by_stage: Counter[str] = Counter()
@@ -99,6 +100,8 @@ class TaskRows:
     def add(self, page: Page, outcome: Outcome | Killed) -> None:
         """Account for one page."""
         self.counts["in"] += 1
+        if page.damage:
+            self.notes[page.damage] += 1
         if isinstance(outcome, Killed):
             failure = Failure("extract", outcome.error, outcome.detail)
             self._add_error(page.warc_offset, page.warc_length, failure, page.url)
@@ -205,6 +208,7 @@ class TaskRows:
             "file": self.file,
             "counts": dict(self.counts),
             "skipped": dict(self.skipped),
+            "notes": dict(self.notes),
             "rules": dict(self.rules),
             "rejections_by_stage": dict(self.rejections_by_stage),
             "errors_by_stage": dict(self.errors_by_stage),
