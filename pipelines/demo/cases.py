@@ -38,10 +38,9 @@ _REJECTED: dict[str, tuple[str, str]] = {
 
 _KEPT_CASES = {
     "lookalikes": "numbers that only look like personal data",
-    "caps": "all capitals",
     "policy-lines": "lines that C4 would drop",
     "braces": "code in braces, which C4 would reject",
-    "lorem": "lorem ipsum, which C4 would reject",
+    "lorem": "a paragraph of lorem ipsum, for which C4 would reject it",
 }
 
 _BLOCKED = (
@@ -76,7 +75,7 @@ _NEAR: dict[str, tuple[str, ...]] = {
     "budget-jars": ("Reprinted with permission of the author.",),
     "de-sternwarte": ("Stand: März.", "Nachdruck erwünscht."),
     "es-tren": ("Publicado en marzo.",),
-    "zh-library": ("本文有删改。",),
+    "zh-dumplings": ("本文有删改。",),
 }
 """Slug -> what each further copy has at its end; the longest copy stays."""
 
@@ -133,6 +132,9 @@ def _own_texts(library: Library) -> Iterator[Planned]:
                 expected = Expected("personal data", language=language, pii=counts)
             elif article.slug in _KEPT_CASES:
                 expected = Expected(_KEPT_CASES[article.slug], language=language)
+            elif article.slug == "caps":
+                # The classifier was trained on ordinary text and makes little of capitals.
+                expected = _rejected_by("language.score", "all capitals")
             else:
                 continue
             yield page(article, library[source], expected)
@@ -140,9 +142,6 @@ def _own_texts(library: Library) -> Iterator[Planned]:
         case, rule = _REJECTED[article.slug]
         expected = Expected(case, "rejected", stage="quality", rule=rule)
         yield page(article, library["en_rejected"], expected)
-    lorem = library["la_cases"][0]._replace(language="en")
-    site = SITES["en_cases"][0]
-    yield page(lorem, [], Expected(_KEPT_CASES["lorem"], language="la"), site=site)
 
 
 def _blocked(library: Library) -> Iterator[Planned]:
@@ -179,7 +178,7 @@ def _nearly_copied(library: Library) -> Iterator[Planned]:
     for slug, endings in _NEAR.items():
         article, siblings = _find(library, slug)
         longest = _near_url(article, siblings, len(endings) - 1)
-        for number, ending in enumerate(endings):
+        for number in range(len(endings)):
             # Every copy has the additions of those before it, so the last is the longest.
             *blocks, last = article.blocks
             longer = last._replace(text=" ".join((last.text, *endings[: number + 1])))
@@ -277,16 +276,15 @@ def _walls() -> Iterator[Planned]:
             for thing in ("hats", "gloves", "scarves", "boots", "belts", "socks", "ties", "coats")
         )
     )
-    menu = f"<html><head><title>Departments</title></head><body><nav><ul>{links}</ul></nav></body></html>"
-    yield Planned(
-        f"https://{site.host}/departments",
-        menu.encode(),
-        _rejected_by("extract.empty", "huge menu"),
+    menu = f"<html><head><title>Shop</title></head><body><nav><ul>{links}</ul></nav></body></html>"
+    expected = Expected("huge menu", "rejected", stage="quality", rule="gopher_quality.stop_words")
+    yield Planned(f"https://{site.host}/departments", menu.encode(), expected)
+    script = (
+        "<html><head><title>App</title><script>start({root: 'app'})</script></head>"
+        "<body><div id='app'></div></body></html>"
     )
-    script = "<html><head><title>App</title><script>start({root: 'app'})</script></head><body><div id='app'></div></body></html>"
-    yield Planned(
-        f"https://{site.host}/app", script.encode(), _rejected_by("extract.empty", "script only")
-    )
+    expected = _rejected_by("extract.empty", "script only")
+    yield Planned(f"https://{site.host}/app", script.encode(), expected)
 
 
 def _wounded(library: Library) -> Iterator[Planned]:

@@ -65,11 +65,11 @@ def table(article: Article, site: str, charset: str, related: Sequence[Article])
 {_head(article, site, charset)}
 <body bgcolor="#ffffff" link="#003366">
 <table width="760" border="0" cellpadding="4" align="center">
-<tr><td colspan="2" bgcolor="#ccddcc"><font size="5" face="Verdana">{site}</font></td></tr>
+<tr><td colspan="2"><table bgcolor="#ccddcc"><tr><td>{site}</td></tr></table></td></tr>
 <tr><td width="140" valign="top"><font size="2"><ul>{_menu(words)}</ul></font></td>
-<td valign="top"><h1>{escape(article.title, quote=False)}</h1>
+<td valign="top"><div class="content"><h1>{escape(article.title, quote=False)}</h1>
 {body_html(article.blocks)}
-</td></tr>
+</div></td></tr>
 <tr><td colspan="2" align="center"><font size="1">{words.footer}</font></td></tr>
 </table></body></html>"""
 
@@ -105,7 +105,8 @@ def forum(article: Article, site: str, charset: str, related: Sequence[Article])
 <html lang="{article.language}">
 {_head(article, site, charset)}
 <body>
-<div id="nav"><ul>{_menu(words)}</ul><a href="/login">Log in</a> <a href="/register">Register</a></div>
+<div id="nav"><ul>{_menu(words)}</ul>
+<a href="/login">Log in</a> <a href="/register">Register</a></div>
 <div id="thread"><h1>{escape(article.title, quote=False)}</h1>
 {posts}
 </div>
@@ -186,7 +187,7 @@ def clutter(article: Article, site: str, charset: str, related: Sequence[Article
     return f"""<!DOCTYPE html>
 <html lang="{article.language}">
 <head>{charset}<title>{escape(article.title, quote=False)} - {site}</title>
-<script>window.dataLayer = window.dataLayer || []; function loadAd(n) {{ dataLayer.push(n); }}</script>
+<script>window.slots = window.slots || []; function loadAd(n) {{ slots.push(n); }}</script>
 <style>.cookie-banner {{ position: fixed; bottom: 0 }} .ad-slot {{ float: right }}</style></head>
 <body>
 <div class="cookie-banner"><p>{words.cookies}</p><button>{words.accept}</button></div>
@@ -223,8 +224,8 @@ def commented(article: Article, site: str, charset: str, related: Sequence[Artic
     """A post with readers' comments below."""
     words = WORDINGS[article.language]
     remarks = "\n".join(
-        f'<li class="comment"><cite>reader {number}</cite><p>{escape(other.title, quote=False)}?</p>'
-        "</li>"
+        f'<li class="comment"><cite>reader {number}</cite>'
+        f"<p>{escape(other.title, quote=False)}?</p></li>"
         for number, other in enumerate(related, 1)
     )
     return f"""<!DOCTYPE html>

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from pipelines.demo.articles import Article
@@ -32,7 +33,7 @@ class Expected(NamedTuple):
     """URL of the page that stays for this one."""
     error: str = ""
     language: str = ""
-    pii: dict[str, int] = {}
+    pii: Mapping[str, int] = MappingProxyType({})
     """Counts by kind; of the kept pages without the field, none has any."""
 
 

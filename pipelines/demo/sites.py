@@ -61,6 +61,11 @@ SITES: dict[str, tuple[Site, ...]] = {
         Site("longwave.example", "Long Wave", "clutter", "iso-8859-1", "meta"),
         Site("margins.example", "Margins", "commented", "utf-8", "nowhere"),
     ),
+    "en_letters": (
+        Site("www.letters-page.example", "The Letters Page", "blog", "utf-8", "wrong_meta"),
+        Site("inkwell.example", "Inkwell", "table", "windows-1252", "both"),
+        Site("second-post.example", "Second Post", "clutter", "utf-8", "nowhere"),
+    ),
     "en_digest": (Site("reading-room.example", "The Reading Room", "blog"),),
     "en_cases": (Site("www.skelby-notices.example", "Skelby Notices", "commented"),),
     "en_rejected": (Site("pages.skelby-notices.example", "Skelby Pages", "soup"),),
