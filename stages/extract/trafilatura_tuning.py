@@ -3,7 +3,7 @@
 Three things cost it a third of its time (profile of the 1,849 pages of data/warc_pages):
 expressions with `re:test`, which libxml2 evaluates by calling Python for each element; lxml's
 choice of the element class, a Python call for each element touched; and hashing the tuple of all
-154,484 jusText stop words at each call of jusText. tune() swaps these for equal and faster ones in
+154,484 jusText stop words at each call of jusText. Tuning swaps these for equal and faster ones in
 the loaded library, only for versions whose output was compared (benchmarks/extraction.py
 --compare-tuning, and the tests).
 """
@@ -50,84 +50,102 @@ EXPRESSION_LISTS = (
 BASELINE: Any = sys.modules["trafilatura.baseline"]
 EXTERNAL: Any = external
 
-Undo = Callable[[], None]
+Swap = tuple[Callable[[], None], Callable[[], None]]
+"""What puts a faster part in, and what puts the original back."""
 
 
-def tune() -> Undo:
-    """Speed up the loaded trafilatura for this process; returns what puts the originals back.
+class Tuning:
+    """The faster parts, made once; apply() and undo() change the loaded library.
 
-    Does nothing for a version that was not verified. Also silences trafilatura's log, which
-    writes a line to stderr for every page it discards: the caller accounts for those pages.
+    Holds nothing for a version of trafilatura that was not verified, but its log is silenced in
+    any case: it writes a line to stderr for every page it discards, and the caller accounts for
+    those pages.
     """
+
+    def __init__(self) -> None:
+        self._swaps: list[Swap] = [_log()]
+        if version("trafilatura") in VERIFIED_VERSIONS:
+            self._swaps += [*_expressions(), _basic_cleaning(), _element_class(), _stop_words()]
+
+    def apply(self) -> None:
+        """Speed up this process's trafilatura."""
+        for swap_in, _ in self._swaps:
+            swap_in()
+
+    def undo(self) -> None:
+        """Put everything back."""
+        for _, swap_out in self._swaps:
+            swap_out()
+
+
+def _log() -> Swap:
     logger = logging.getLogger("trafilatura")
     level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    undos: list[Undo] = [lambda: logger.setLevel(level)]
-    if version("trafilatura") in VERIFIED_VERSIONS:
-        undos += [_expressions(), _element_class(), _stop_words()]
-
-    def undo() -> None:
-        for step in reversed(undos):
-            step()
-
-    return undo
+    return lambda: logger.setLevel(logging.CRITICAL + 1), lambda: logger.setLevel(level)
 
 
 def _faster(expression: XPath) -> XPath | FastXPath:
-    if not isinstance(expression, XPath):
-        return expression
     try:
         return FastXPath(expression.path)
     except Unsupported:
         return expression
 
 
-def _expressions() -> Undo:
-    lists: list[list[XPath | FastXPath]] = [getattr(xpaths, name) for name in EXPRESSION_LISTS]
-    originals = [list(expressions) for expressions in lists]
-    basic_clean = settings.BASIC_CLEAN_XPATH
-    for expressions in lists:
-        expressions[:] = [_faster(expression) for expression in expressions]
-    BASELINE.BASIC_CLEAN_XPATH = _faster(basic_clean)
+def _expressions() -> list[Swap]:
+    def swap(expressions: list[XPath | FastXPath]) -> Swap:
+        original = list(expressions)
+        faster = [_faster(expression) for expression in original]
+        return lambda: expressions.__setitem__(
+            slice(None), faster
+        ), lambda: expressions.__setitem__(slice(None), original)
 
-    def undo() -> None:
-        for expressions, original in zip(lists, originals, strict=True):
-            expressions[:] = original
-        BASELINE.BASIC_CLEAN_XPATH = basic_clean
-
-    return undo
+    return [swap(getattr(xpaths, name)) for name in EXPRESSION_LISTS]
 
 
-def _element_class() -> Undo:
+def _basic_cleaning() -> Swap:
+    original = settings.BASIC_CLEAN_XPATH
+    faster = _faster(original)
+
+    def use(expression: XPath | FastXPath) -> None:
+        BASELINE.BASIC_CLEAN_XPATH = expression
+
+    return lambda: use(faster), lambda: use(original)
+
+
+def _element_class() -> Swap:
     """Plain HtmlElement for every tag, chosen in C.
 
     lxml.html has classes of its own for form, input, select, textarea and label; they add form
     properties that trafilatura does not use.
     """
-    HTML_PARSER.set_element_class_lookup(
-        ElementDefaultClassLookup(
-            element=HtmlElement,
-            comment=HtmlComment,
-            pi=HtmlProcessingInstruction,
-            entity=HtmlEntity,
-        )
+    plain = ElementDefaultClassLookup(
+        element=HtmlElement,
+        comment=HtmlComment,
+        pi=HtmlProcessingInstruction,
+        entity=HtmlEntity,
     )
-    return lambda: HTML_PARSER.set_element_class_lookup(HtmlElementClassLookup())
+    original = HtmlElementClassLookup()
+    return (
+        lambda: HTML_PARSER.set_element_class_lookup(plain),
+        lambda: HTML_PARSER.set_element_class_lookup(original),
+    )
 
 
-def _stop_words() -> Undo:
+def _stop_words() -> Swap:
     """A frozenset keeps its hash, a tuple computes it at every look-up of the cached stop list."""
-    original = EXTERNAL.jt_stoplist_init
-    words = EXTERNAL.JT_STOPLIST
+    original, words = EXTERNAL.jt_stoplist_init, EXTERNAL.JT_STOPLIST
+    frozen: frozenset[str] | None = None
 
-    def frozen() -> frozenset[str]:
-        all_words = frozenset(original())
-        EXTERNAL.JT_STOPLIST = all_words
-        return all_words
+    def initialise() -> frozenset[str]:
+        nonlocal frozen
+        frozen = frozenset(original())
+        EXTERNAL.JT_STOPLIST = frozen
+        return frozen
 
-    EXTERNAL.jt_stoplist_init, EXTERNAL.JT_STOPLIST = frozen, None
+    def use() -> None:
+        EXTERNAL.jt_stoplist_init, EXTERNAL.JT_STOPLIST = initialise, frozen
 
-    def undo() -> None:
+    def put_back() -> None:
         EXTERNAL.jt_stoplist_init, EXTERNAL.JT_STOPLIST = original, words
 
-    return undo
+    return use, put_back
