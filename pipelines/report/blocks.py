@@ -42,7 +42,7 @@ class Panel(NamedTuple):
     """One of several small charts."""
 
     title: str
-    note: str
+    notes: Sequence[str]
     svg: Markup
 
 
@@ -115,7 +115,12 @@ class Section(NamedTuple):
     """One section of the page."""
 
     name: str
-    """Anchor and id: letters and dashes."""
+    """Anchor and id, letters and dashes; also what the navigation calls it."""
     title: str
     lead: str
     blocks: Sequence[Block]
+
+    @property
+    def label(self) -> str:
+        """For the navigation."""
+        return self.name.replace("-", " ").capitalize()

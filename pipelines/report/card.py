@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.report import formats, markdown, published
 from pipelines.report.gather import RunFacts
-from pipelines.report.wording import condition, dedup_settings, meaning
+from pipelines.report.wording import condition, dedup_settings, intake_settings, meaning
 from schemas.recipe import Edit, Recipe, Rule
 
 INPUTS_LISTED = 50
@@ -44,7 +44,7 @@ def render_card(facts: RunFacts) -> str:
         facts=facts,
         record=facts.record,
         recipe=facts.recipe,
-        inputs=facts.record.inputs[:INPUTS_LISTED],
+        inputs=[(_source(f.path), f.size) for f in facts.record.inputs[:INPUTS_LISTED]],
         input_bytes=sum(file.size for file in facts.record.inputs),
         languages=[item for item in ranked if item[1].documents][:LANGUAGES_LISTED],
         top_rules=sorted(facts.record.rules.items(), key=lambda i: (-i[1], i[0]))[:RULES_LISTED],
@@ -54,11 +54,17 @@ def render_card(facts: RunFacts) -> str:
         rules=[_card_rule(step) for step in facts.recipe.quality],
         compared=published.compare(facts.record),
         caveat=published.CAVEAT,
+        intake=intake_settings(facts.recipe),
         dedup=dedup_settings(facts.recipe.dedup),
         limits=known_limits(facts),
         meaning=meaning,
         tokens=sum(split.tokens for split in facts.record.shards),
     )
+
+
+def _source(path: str) -> str:
+    """The name alone of a local file: a card travels with the data, and folders tell of people."""
+    return path if "://" in path else path.rsplit("/", 1)[-1]
 
 
 def _card_rule(step: Rule | Edit) -> CardRule:

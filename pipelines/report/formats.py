@@ -11,6 +11,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def things(number: int, noun: str) -> str:
+    """1 file, 2 files."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def percent(part: float, whole: float) -> str:
     """A share to one decimal; what is there but rounds to nothing says so."""
     if not whole:
@@ -21,6 +26,11 @@ def percent(part: float, whole: float) -> str:
     if 99.95 <= share < 100:
         return ">99.9%"
     return f"{share:.1f}%"
+
+
+def share(percents: float) -> str:
+    """A published share with the digits it was published with."""
+    return f"{percents:g}%"
 
 
 def size(number_bytes: float) -> str:
@@ -67,7 +77,9 @@ def number(value: float | None) -> str:
 
 FILTERS = {
     "count": count,
+    "things": things,
     "percent": percent,
+    "share": share,
     "size": size,
     "short": short,
     "duration": duration,

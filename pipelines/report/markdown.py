@@ -10,8 +10,9 @@ from pipelines.report.untrusted import clean, shorten
 
 VALUE_CHARACTERS = 300
 
-_SPECIAL = re.compile(r"([\\`*_\[\]|~#$@]|:(?=//)|(?<=www)\.)")
-"""CommonMark's inline markup, and what GitHub turns into links, maths and strikethrough."""
+_SPECIAL = re.compile(r"([\\`*\[\]|~#$@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.)")
+"""CommonMark's inline markup, and what GitHub turns into links, maths and strikethrough.
+An underscore inside a word is no emphasis."""
 _SPACE = re.compile(r"\s+")
 _BACKTICKS = re.compile("`+")
 

@@ -17,15 +17,17 @@ class Milestone(NamedTuple):
 
     name: str
     after: tuple[str, ...]
-    """Funnel steps that belong to it: what is left after the last of them that the run has."""
+    """Funnel steps of which the last that the run has says what is left."""
     refinedweb: float | None
     dclm: float | None
 
 
 MILESTONES = (
-    Milestone("text in a wanted language", ("language", "extract", "url"), 48.0, 48.4),
-    Milestone("after quality rules", ("quality",), 23.0, 19.9),
-    Milestone("after deduplication", ("dedup.minhash", "dedup.exact", "dedup.url"), 11.67, 13.7),
+    Milestone("text in a wanted language", ("url", "extract", "language"), 48.0, 48.4),
+    Milestone("after quality rules", ("language", "quality"), 23.0, 19.9),
+    Milestone(
+        "after deduplication", ("quality", "dedup.url", "dedup.exact", "dedup.minhash"), 11.67, 13.7
+    ),
     Milestone("after a quality model", (), None, 1.4),
 )
 
@@ -49,8 +51,6 @@ def compare(record: RunRecordV1) -> list[Compared]:
     left = {step.step: step.kept for step in record.funnel}
     rows = []
     for milestone in MILESTONES:
-        kept = next((left[step] for step in milestone.after if step in left), None)
-        if milestone.name == "after deduplication" and kept is None and "quality" in left:
-            kept = left["quality"]
+        kept = min((left[step] for step in milestone.after if step in left), default=None)
         rows.append(Compared(milestone.name, kept, milestone.refinedweb, milestone.dclm))
     return rows

@@ -107,7 +107,7 @@ def histogram(
     x_label: str = "",
 ) -> Markup:
     """Columns over an axis, with marked places such as the median."""
-    left, right, top, height = 52, WIDTH - 8, 24, 170
+    left, right, top, height = 52, WIDTH - 20, 24, 170
     base, room, most = top + height, right - left, max(counts, default=0) or 1
     parts = [_grid(left, right, top, base, most)]
     step = room / max(len(counts), 1)
@@ -132,7 +132,7 @@ def mirror(
     markers: Sequence[Marker] = (),
 ) -> Markup:
     """Two small histograms on one axis, one up and one down, each scaled to its own peak."""
-    width, left, right, middle, tall = 320, 6, 314, 62, 44
+    width, left, right, middle, tall = 320, 12, 308, 62, 44
     room = right - left
     step = room / max(len(above), 1)
     parts = []
@@ -164,7 +164,7 @@ def curve(name: str, title: str, points: Sequence[tuple[float, float]], marked: 
         Markup('<path class="marker" d="M{:.1f},{}V{:.1f}H{}"/>').format(across, base, up, left),
         Markup('<polyline class="line" points="{}"/>').format(line),
         Markup('<circle class="kept" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(across, up),
-        _text(across - 10, up + 4, f"{y:.3f} at {marked:g}", "label end strong"),
+        _text(across - 24, up + 18, f"{y:.3f} at {marked:g}", "label end strong"),
         _text((left + right) / 2, base + 36, "Jaccard similarity", "note middle"),
     ]
     parts += [_tick(left + room * t / 5, base, f"{t / 5:g}") for t in range(6)]
@@ -191,8 +191,10 @@ def _grid(left: float, right: float, top: float, base: float, most: int) -> Mark
                 style, left, right, y, y
             )
         )
-        if most * share == int(most * share):
-            parts.append(_text(left - 6, y + 4, formats.short(most * share), "note end"))
+        value = most * share
+        if most == 1 or value == int(value):
+            label = f"{value:g}" if most == 1 else formats.short(value)
+            parts.append(_text(left - 6, y + 4, label, "note end"))
     return _JOIN.join(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.report import formats
-from schemas.recipe import Dedup, Rule
+from schemas.recipe import Dedup, Extract, Language, Recipe, Rule
 from stages.dedup import curve
 
 STEP_MEANINGS = {
@@ -47,6 +47,46 @@ def thresholds(rule: Rule) -> list[float]:
     """The bounds of a rule as numbers."""
     values = (getattr(rule, name) for name, _ in _SIGNS)
     return [value for value in values if value is not None]
+
+
+def intake_settings(recipe: Recipe) -> list[tuple[str, str]]:
+    """What a page must be before its text is looked at, as (what, setting)."""
+    url = recipe.url
+    checks = [
+        f"the {url.blocklist} block list" if url.blocklist else "",
+        "hard words" if url.hard_words else "",
+        f"{url.soft_words_min} or more soft words" if url.soft_words_min is not None else "",
+        "substrings" if url.substrings else "",
+        "named high-quality sources" if url.exclude_quality_sources else "",
+        *(f"{rule.sense} list of {rule.kind}" for rule in url.lists),
+    ]
+    return [
+        ("HTTP status", ", ".join(map(str, recipe.page.statuses))),
+        ("media types", ", ".join(recipe.page.mimes)),
+        ("largest page", formats.size(recipe.page.max_body_bytes)),
+        ("address checked for", ", ".join(filter(None, checks)) or "nothing"),
+        ("extractor", f"{recipe.extract.name}, {_extraction(recipe.extract)}"),
+        ("language", _language(recipe.language)),
+    ]
+
+
+def _extraction(settings: Extract) -> str:
+    parts = [
+        f"favours {settings.favor}",
+        "fast" if settings.fast else "",
+        "with comments" if settings.include_comments else "without comments",
+        "with tables" if settings.include_tables else "without tables",
+        "URLs removed" if settings.remove_urls else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _language(settings: Language) -> str:
+    sign = "≥" if settings.inclusive else ">"
+    if settings.keep is None:
+        return f"{settings.model}, any language with a score {sign} {settings.threshold:g}"
+    kept = ", ".join(f"{label} {sign} {score:g}" for label, score in settings.keep.items())
+    return f"{settings.model}, only {kept or 'none'}"
 
 
 def dedup_settings(settings: Dedup) -> list[tuple[str, str]]:

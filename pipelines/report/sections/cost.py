@@ -42,7 +42,7 @@ def cost(facts: RunFacts) -> Section | None:
     chart = svg.bars("cost", "CPU time by step, and milliseconds a record", bars, 130)
     blocks: list[Block] = [
         Figure(chart),
-        Table("CPU seconds by step", columns, rows, folded=True),
+        Table("CPU seconds in numbers", columns, rows, folded=True),
         _phases(facts),
     ]
     return Section("cost", "Cost", lead, blocks)

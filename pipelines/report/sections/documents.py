@@ -58,7 +58,7 @@ def languages(facts: RunFacts) -> Section | None:
     if bars:
         chart = svg.bars("languages", "Kept documents by language", bars, label_width=130)
         blocks.append(Figure(chart))
-    blocks.append(Table("Languages", columns, rows, more, folded=True))
+    blocks.append(Table("Languages in numbers", columns, rows, more, folded=True))
     lead = f"Kept documents are in {len(kept)} languages, as the identifier labels them."
     return Section("languages", "Languages", lead, blocks)
 

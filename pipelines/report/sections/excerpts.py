@@ -9,6 +9,7 @@ from pipelines.report.samples import EXCERPT_CHARACTERS, Sample
 from pipelines.report.untrusted import link, shorten
 
 URL_CHARACTERS = 160
+OPENING_CHARACTERS = 90
 RULES_SHOWN = 80
 
 
@@ -18,7 +19,7 @@ def kept(facts: RunFacts) -> Section | None:
         return None
     groups = [
         ExcerptGroup(
-            shorten(sample["url"] or "(no URL)", URL_CHARACTERS),
+            _opening(sample["text"] or ""),
             f"{sample['language']} · {sample['n_words'] or 0:,} words",
             [_kept_excerpt(sample)],
         )
@@ -29,6 +30,10 @@ def kept(facts: RunFacts) -> Section | None:
         f"{EXCERPT_CHARACTERS} characters as they are in the shards. Open one to read it."
     )
     return Section("kept", "Kept documents", lead, [Excerpts(groups)])
+
+
+def _opening(text: str) -> str:
+    return shorten(" ".join(text[: 2 * OPENING_CHARACTERS].split()), OPENING_CHARACTERS)
 
 
 def _kept_excerpt(sample: Sample) -> Excerpt:

@@ -75,4 +75,4 @@ def _comparison(facts: RunFacts) -> Table:
 
 
 def _published(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}%"
+    return "–" if value is None else formats.share(value)

@@ -14,12 +14,13 @@ def overview(facts: RunFacts) -> Section:
     input_bytes = sum(file.size for file in record.inputs)
     errors = sum(phase.errors for phase in record.phases)
     rejected = sum(phase.rejected for phase in record.phases)
+    rules = formats.things(len(record.rules), "rule")
     ms_per_page = 1000 * sum(record.cpu_seconds_by_step.values()) / max(facts.records_in, 1)
     tiles = [
         Tile(
             "records read",
             formats.count(facts.records_in),
-            f"{len(record.inputs):,} files, {formats.size(input_bytes)}",
+            f"{formats.things(len(record.inputs), 'file')}, {formats.size(input_bytes)}",
         ),
         Tile(
             "documents kept",
@@ -29,13 +30,13 @@ def overview(facts: RunFacts) -> Section:
         Tile(
             "rejected",
             formats.count(rejected),
-            f"{formats.percent(rejected, facts.records_in)} by {len(record.rules):,} rules",
+            f"{formats.percent(rejected, facts.records_in)} by {rules}",
         ),
-        Tile("errors", formats.count(errors), f"{len(record.errors):,} kinds"),
+        Tile("errors", formats.count(errors), f"of {formats.things(len(record.errors), 'kind')}"),
         Tile(
             "tokens",
             formats.short(tokens),
-            f"in {sum(split.shards for split in record.shards):,} shards",
+            f"in {formats.things(sum(split.shards for split in record.shards), 'shard')}",
         ),
         Tile(
             "wall time", formats.duration(record.seconds), f"{record.pages_per_second:,.1f} pages/s"
@@ -43,7 +44,7 @@ def overview(facts: RunFacts) -> Section:
         Tile(
             "CPU time",
             formats.duration(record.cpu_seconds),
-            f"{formats.number(round(ms_per_page, 1))} ms a record in all steps",
+            f"{formats.number(round(ms_per_page, 1))} ms a record",
         ),
         Tile("peak memory", formats.size(record.peak_memory_bytes), "all processes together"),
     ]

@@ -12,7 +12,7 @@ def personal_data(facts: RunFacts) -> Section:
     counts = facts.record.pii
     title = "Personal data"
     if not counts:
-        return Section("pii", title, "The recipe replaces no personal data.", [])
+        return Section("personal-data", title, "The recipe replaces no personal data.", [])
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     touched = facts.documents.pii_documents
     bars = [svg.Bar(_words(kind), n, formats.count(n)) for kind, n in ranked]
@@ -38,7 +38,7 @@ def personal_data(facts: RunFacts) -> Section:
     )
     chart = svg.bars("pii", "Personal data replaced, by kind", bars, label_width=130)
     table = Table("Personal data replaced", columns, rows)
-    return Section("pii", title, lead, [Figure(chart), table])
+    return Section("personal-data", title, lead, [Figure(chart), table])
 
 
 def _words(kind: str) -> str:

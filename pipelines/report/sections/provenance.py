@@ -6,7 +6,7 @@ from pipelines.report import formats
 from pipelines.report.blocks import Block, Column, Facts, Section, Table
 from pipelines.report.gather import RunFacts
 from pipelines.report.untrusted import shorten
-from pipelines.report.wording import condition
+from pipelines.report.wording import condition, intake_settings
 from schemas.recipe import Rule
 
 INPUTS_SHOWN = 40
@@ -26,6 +26,7 @@ def provenance(facts: RunFacts) -> Section:
         ("extractors", _listed(documents.extractors.top(8))),
         ("records without a page", _listed(list(record.records.items())[:12])),
     ]
+    pairs += intake_settings(facts.recipe)
     pairs += [(str(name), str(value)) for name, value in record.environment.items()]
     shown = [(name, value) for name, value in pairs if value not in ("", " to ")]
     blocks: list[Block] = [Facts(shown), _recipe(facts), _inputs(facts), _versions(facts)]

@@ -54,7 +54,7 @@ def rules(facts: RunFacts) -> Section:
     more = len(ranked) - RULES_SHOWN
     blocks: list[Block] = [
         Figure(chart, f"{more} more rules in the table." if more > 0 else ""),
-        Table("Rejections by rule", columns, rows, folded=True),
+        Table(f"All rules ({len(rows)})", columns, rows, folded=True),
     ]
     return Section("rules", "Rejections by rule", lead, blocks)
 
@@ -95,7 +95,10 @@ def _panel(name: str, rule: Rule, kept: Distribution, gone: Distribution) -> Pan
     markers = [svg.Marker(axes.place(b, axis), formats.number(b)) for b in bounds]
     edges = axes.array(axis)
     chart = svg.mirror(name, title, kept.histogram(edges), gone.histogram(edges), axis, markers)
-    return Panel(rule.rule, f"{gone.count:,} rejected; {condition(rule)}", chart)
+    notes = [f"{gone.count:,} rejected", condition(rule)]
+    if rule.languages:
+        notes.append("drawn with kept documents of all languages")
+    return Panel(rule.rule, notes, chart)
 
 
 def _axis(distributions: list[Distribution], bounds: list[float]) -> svg.Axis:

@@ -39,7 +39,7 @@ def shards(facts: RunFacts) -> Section:
     if facts.tokens.count:
         blocks.append(Figure(length_chart("tokens", "Tokens a document", facts.tokens)))
     blocks += [
-        Table("Shards", columns, rows, more, folded=True),
+        Table(f"All shards ({len(manifest.shards):,})", columns, rows, more, folded=True),
         Facts(
             [
                 ("tokenizer", f"{manifest.tokenizer.file}, {manifest.vocab_size:,} pieces"),
