@@ -22,7 +22,6 @@ from stages.language import LanguageIdentifier, check_gate, check_language, mode
 from stages.page import check_page, effective_mime
 from stages.url import Blocklist, UrlRules, host_of
 
-
 WHOLE_DESPITE = frozenset({"block_digest_mismatch", "payload_digest_mismatch", "invalid_utf8"})
 """Reader's notes on payloads that are whole all the same (docs/reader.md)."""
 
