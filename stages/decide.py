@@ -27,6 +27,8 @@ class Judgement(NamedTuple):
     """By full name; of the families that were needed, or of all when annotating."""
     rejection: Rejection | None
     """The first broken rule; None: kept."""
+    n_words: int
+    """Words with a letter or digit in `text`; 0 where a rule ended the run early."""
 
 
 def broken_bound(rule: Rule, value: float) -> float | None:
@@ -87,10 +89,10 @@ def judge(
         if rejection is None:
             rejection = check_rule(step, signals[step.signal], language)
             if rejection is not None and not annotate:
-                return Judgement(view.text, signals, rejection)
+                return Judgement(view.text, signals, rejection, 0)
     if annotate:
         signals.update(compute(view, (name for name in FAMILIES if name not in done)))
-    return Judgement(view.text, signals, rejection)
+    return Judgement(view.text, signals, rejection, view.n_words)
 
 
 def unknown(kind: str, name: str, allowed: Collection[str], place: str) -> UsageError:

@@ -65,6 +65,7 @@ class _Walk:
         self.mime = ""
         self.charset = ""
         self.extractor = ""
+        self.n_words = 0
         self.signals: dict[str, float] = {}
         self.seconds: dict[str, float] = {}
         self._clock = time.process_time()
@@ -79,7 +80,6 @@ class _Walk:
         rejection: Rejection | None = None,
         failure: Failure | None = None,
         *,
-        n_words: int = 0,
         content: str = "",
         url_hash: int = 0,
         bands: bytes = b"",
@@ -96,7 +96,7 @@ class _Walk:
             charset=self.charset,
             extractor=self.extractor,
             n_chars=len(self.text),
-            n_words=n_words,
+            n_words=self.n_words,
             content_hash=content,
             url_key=url_hash,
             bands=bands,
@@ -155,6 +155,7 @@ class Refiner:
         if rejection is None:
             judgement = decide.judge(walk.text, recipe.quality, walk.language)
             walk.text, walk.signals = judgement.text, judgement.signals
+            walk.n_words = judgement.n_words
             rejection = judgement.rejection
             walk.lap("quality")
         if rejection is not None:
@@ -188,12 +189,7 @@ class Refiner:
         return None
 
     def _keep(self, page: Page, walk: _Walk) -> Outcome:
-        words = walk.signals.get("basic.n_words")
-        outcome_fields = {
-            "n_words": int(words) if words is not None else len(walk.text.split()),
-            "content": content_hash(walk.text),
-            "url_hash": url_key(page.url),
-            "bands": self._bands(walk.text) if self._bands else b"",
-        }
+        content, url_hash = content_hash(walk.text), url_key(page.url)
+        bands = self._bands(walk.text) if self._bands else b""
         walk.lap("hash")
-        return walk.end(**outcome_fields)  # type: ignore[arg-type]
+        return walk.end(content=content, url_hash=url_hash, bands=bands)

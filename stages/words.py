@@ -166,6 +166,12 @@ class TextView:
         return Counter(self.words)
 
     @cached_property
+    def n_words(self) -> int:
+        """Words that hold a letter or a digit: the length of a document in any script."""
+        counts = self.word_counts.items()
+        return sum(count for word, count in counts if any(map(str.isalnum, word)))
+
+    @cached_property
     def paragraphs(self) -> list[str]:
         """Parts between blank lines (two newlines or more); [""] for an empty text."""
         return _PARAGRAPHS.split(self.text.strip())

@@ -136,3 +136,16 @@ def test_ids_are_content() -> None:
         page(PARAGRAPHS[:2]),
     ]
     assert len({document_id(p) for p in [here, *others]}) == 4
+
+
+def test_words_of_a_text_without_spaces_are_counted(refiner: Refiner) -> None:
+    chinese = load("demo", ["url.blocklist=null"])
+    text = (
+        "春天的早晨,我们沿着河边的小路走到茶园,看工人采摘新茶。"
+        "山上的雾慢慢散开,露出一层一层的绿色。老人说今年的雨水正好,茶叶比去年更香,也更耐泡。"
+    )
+    outcome = Refiner(chinese, RefineAssets(None)).refine(
+        page(body=b"", text=text, record_type="row", content_type="text/plain")
+    )
+    assert outcome.kept, outcome.rejection
+    assert outcome.n_words > 50
