@@ -97,9 +97,9 @@ def compare_tuning(jobs: list[tuple[Path, Extract, int]]) -> None:
     from trafilatura import extract
     from trafilatura.deduplication import LRUCache
 
-    from stages.extract.trafilatura_tuning import Tuning
+    from stages.extract.trafilatura_tuning import tuning
 
-    settings, tuning = jobs[0][1], Tuning()
+    settings, faster = jobs[0][1], tuning()
 
     def texts(pages: list[HtmlPage]) -> tuple[list[str | None], float]:
         started = time.process_time()
@@ -126,10 +126,10 @@ def compare_tuning(jobs: list[tuple[Path, Extract, int]]) -> None:
             gc.collect()
             plain, seconds = texts(turn)
             plain_seconds += seconds
-            tuning.apply()
+            faster.apply()
             gc.collect()
             tuned, seconds = texts(turn)
-            tuning.undo()
+            faster.undo()
             tuned_seconds += seconds
             different += sum(a != b for a, b in zip(plain, tuned, strict=True))
             count += len(turn)
@@ -143,7 +143,7 @@ def compare_tuning(jobs: list[tuple[Path, Extract, int]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--extractor", choices=sorted(EXTRACTORS), default="trafilatura")
     parser.add_argument("--favor", choices=["balanced", "precision", "recall"], default="balanced")

@@ -169,8 +169,9 @@ class _Parser:
     def _test_or_filter(self, tests: list[Test], filters: list[XPath]) -> None:
         start = self._at
         try:
-            tests.append(self._or_chain())
+            test = self._or_chain()
             self._next("]")
+            tests.append(test)
         except Unsupported:
             if not tests:
                 raise

@@ -114,9 +114,11 @@ STOP_LISTS = {
 }
 """ISO 639 code, as HTML writes it -> name of a list in jusText 3.0."""
 
-_HTML_LANG = re.compile(r"<html\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']?([A-Za-z]{2,3})\b", re.I)
+_HTML_LANG = re.compile(
+    r"<html\b[^>]*?\s(?:xml:)?lang\s*=\s*[\"']?([A-Za-z]{2,3})(?![A-Za-z])", re.I
+)
 _META_LANG = re.compile(
-    r"<meta\b[^>]*?(?:content-language|og:locale)[\"']?[^>]*?\scontent\s*=\s*[\"']?([A-Za-z]{2,3})\b",
+    r"<meta\b[^>]*?(?:content-language|og:locale)[\"']?[^>]*?\scontent\s*=\s*[\"']?([A-Za-z]{2,3})(?![A-Za-z])",
     re.I,
 )
 

@@ -76,10 +76,10 @@ class TrafilaturaExtractor:
             from trafilatura.settings import LRU_SIZE
             from trafilatura.utils import line_processing, trim
 
-            from stages.extract.trafilatura_tuning import Tuning
+            from stages.extract.trafilatura_tuning import tuning
         except ImportError as error:
             raise ExtractionError(f"trafilatura cannot be imported: {error}") from error
-        Tuning().apply()
+        tuning().apply()
         self._segment_cache = lambda: LRUCache(maxsize=LRU_SIZE)
         self._clear_caches = (line_processing.cache_clear, trim.cache_clear)
         self._extract = extract

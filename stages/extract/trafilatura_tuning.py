@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -76,6 +77,12 @@ class Tuning:
         """Put everything back."""
         for _, swap_out in self._swaps:
             swap_out()
+
+
+@cache
+def tuning() -> Tuning:
+    """The one Tuning of this process; a second would take the first one's parts for originals."""
+    return Tuning()
 
 
 def _log() -> Swap:
