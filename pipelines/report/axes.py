@@ -22,7 +22,7 @@ def place(value: float, axis: Axis) -> float:
 def logarithmic(low: float, high: float, bins_per_decade: int) -> Axis:
     """Decades from the one below `low` to the one above `high` (both > 0)."""
     first = math.floor(math.log10(low) * bins_per_decade) / bins_per_decade
-    last = math.ceil(math.log10(high) * bins_per_decade + 1e-9) / bins_per_decade
+    last = math.ceil(math.log10(high) * bins_per_decade - 1e-9) / bins_per_decade
     if last - first < 1:
         last = first + 1
     bins = round((last - first) * bins_per_decade)

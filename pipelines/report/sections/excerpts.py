@@ -7,6 +7,7 @@ from pipelines.report.blocks import Excerpt, ExcerptGroup, Excerpts, Section
 from pipelines.report.gather import SAMPLES_PER_RULE, RunFacts
 from pipelines.report.samples import EXCERPT_CHARACTERS, Sample
 from pipelines.report.untrusted import link, shorten
+from schemas.tables import REJECTED_TEXT_CHARS
 
 URL_CHARACTERS = 160
 OPENING_CHARACTERS = 90
@@ -78,9 +79,10 @@ def _rejected_excerpt(sample: Sample) -> Excerpt:
         said.append(f"value {formats.number(sample['value'])}")
     if sample["threshold"] is not None:
         said.append(f"threshold {formats.number(sample['threshold'])}")
-    if sample["detail"]:
+    if sample["detail"] and sample["detail"] != sample["language"]:
         said.append(shorten(sample["detail"], 200))
     if sample["language"]:
         said.append(sample["language"])
     url = shorten(sample["url"] or "(no URL)", URL_CHARACTERS)
-    return Excerpt(url, said, sample["text"] or "")
+    text = sample["text"] or ""
+    return Excerpt(url, said, text + "…" if len(text) == REJECTED_TEXT_CHARS else text)

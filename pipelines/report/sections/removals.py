@@ -130,8 +130,7 @@ def errors(facts: RunFacts) -> Section:
             shorten(sample["file"] or "", 80),
             formats.count(sample["offset"] or 0),
             formats.count(sample["length"] or 0),
-            shorten(sample["detail"] or "", 160),
-            shorten(sample["url"] or "", 120),
+            " · ".join(shorten(sample[name], 160) for name in ("detail", "url") if sample[name]),
         ]
         for kind, _ in ranked[:ERRORS_SHOWN]
         for sample in facts.error_samples.get(kind, [])
@@ -142,7 +141,6 @@ def errors(facts: RunFacts) -> Section:
         Column("offset", True),
         Column("bytes", True),
         Column("detail"),
-        Column("URL"),
     ]
     blocks: list[Block] = [
         Figure(svg.bars("errors", "Errors by kind", bars)),
