@@ -11,6 +11,8 @@ from pipelines.report import formats
 from pipelines.report.svg import Axis
 
 _NICE = (1, 2, 2.5, 5, 10)
+_FLAT = 1e-9
+"""A range narrower than this part of its values is drawn as a single point."""
 
 
 def place(value: float, axis: Axis) -> float:
@@ -34,7 +36,7 @@ def logarithmic(low: float, high: float, bins_per_decade: int) -> Axis:
 
 def linear(low: float, high: float, bins: int, ticks: int = 4) -> Axis:
     """Equal bins from low to high, with round numbers as ticks."""
-    if high <= low:
+    if high - low <= _FLAT * max(1.0, abs(low), abs(high)):
         high = low + 1
     step = _nice_step((high - low) / ticks)
     first = math.ceil(low / step - 1e-9)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -80,6 +80,7 @@ def test_a_logarithmic_axis_covers_its_range(low: float, factor: float) -> None:
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
+@example(0.0, 5e-324)
 def test_a_linear_axis_has_a_few_round_ticks_in_place(low: float, span: float) -> None:
     axis = axes.linear(low, low + span, 10)
     assert len(axis.edges) == 11
