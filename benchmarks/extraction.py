@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.warc_pages import HtmlPage, dev_warcs, ground_truth, read_pages
 from schemas.recipe import Extract
-from stages.extract import EXTRACTORS, tidy, validate_extract
+from stages.extract import EXTRACTORS, ExtractionError, tidy, validate_extract
 
 WORDS = re.compile(r"\w+")
 PAGES_A_TURN = 20
@@ -35,6 +35,7 @@ class Result(NamedTuple):
     record_id: str
     text: str
     seconds: float
+    failed: bool
 
 
 def bag_f1(extracted: str, truth: str) -> float:
@@ -52,8 +53,13 @@ def extract_file(job: tuple[Path, Extract, int]) -> list[Result]:
         if number == limit:
             break
         started = time.process_time()
-        text = tidy(extractor(page.html, settings, page.url), settings)
-        results.append(Result(page.record_id, text, time.process_time() - started))
+        text, failed = "", False
+        try:
+            text = tidy(extractor(page.html, settings, page.url), settings)
+        except ExtractionError as error:
+            failed = True
+            print(f"{page.record_id}: {error}")
+        results.append(Result(page.record_id, text, time.process_time() - started, failed))
     return results
 
 
@@ -86,9 +92,11 @@ def print_table(results: list[Result], truth: dict[str, dict[str, Any]]) -> None
         print(f"{name:18}{len(rows):>6}{len(full):>10}{f1:>7.3f}{found:>11.3f}{leaked:>8.3f}")
     seconds = sorted(result.seconds for result in results)
     empty = sum(not result.text for result in results)
+    failed = sum(result.failed for result in results)
     print(
         f"CPU ms/page: mean {1000 * fmean(seconds):.1f}, median "
-        f"{1000 * seconds[len(seconds) // 2]:.1f}, worst {1000 * seconds[-1]:.0f}; empty {empty}"
+        f"{1000 * seconds[len(seconds) // 2]:.1f}, worst {1000 * seconds[-1]:.0f}; "
+        f"empty {empty}, of them failed {failed}"
     )
 
 

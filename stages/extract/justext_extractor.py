@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 
 from schemas.recipe import Extract
 from stages.extract.contract import ExtractionError
 from stages.extract.stop_lists import stop_list_for
+from stages.extract.surrogates import without_surrogates
 
 LENGTH_LOW_CHARS = 70
 LENGTH_HIGH_CHARS = 200
@@ -16,6 +18,14 @@ STOPWORDS_HIGH = 0.32
 MAX_LINK_DENSITY = 0.2
 """The thresholds of Nemotron-CC's jusText step (NVIDIA-NeMo/Nemotron recipe scripts), which are
 the library's defaults too."""
+
+# lxml parses these, raw or as references, but refuses them when jusText's cleaner moves text
+_NOT_XML = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"
+    "|&#0*(?:[0-8]|1[124-9]|2[0-9]|3[01]|6553[45])(?![0-9]);?"
+    "|&#x0*(?:[0-8bcef]|1[0-9a-f]|fff[ef])(?![0-9a-f]);?",
+    re.IGNORECASE,
+)
 
 
 class JustextExtractor:
@@ -39,6 +49,7 @@ class JustextExtractor:
         except ImportError as error:
             raise ExtractionError(f"jusText cannot be imported: {error}") from error
         stop_list = stop_list_for(html)
+        html = _NOT_XML.sub(" ", without_surrogates(html))
         try:
             paragraphs = justext(
                 html,

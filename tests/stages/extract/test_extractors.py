@@ -113,6 +113,18 @@ def test_justext_without_a_list_goes_by_length_and_links() -> None:
     assert text == sentence
 
 
+@pytest.mark.parametrize("odd", ["\x01", "\x0b", "\ufffe", "&#1;", "&#x1F;", "&#X00b", "\ud83d"])
+def test_justext_survives_characters_that_xml_has_not(odd: str) -> None:
+    block = f"<p>{odd}<b>{SENTENCE * 3}</b>{odd}<script>x</script>{odd}{SENTENCE}</p>"
+    html = f'<html lang="en"><body>{odd}{block}<form>{odd}</form>{odd}{block}</body></html>'
+    assert "built by the people" in EXTRACTORS["justext"](html, Extract(name="justext"), "")
+
+
+def test_justext_keeps_ordinary_references() -> None:
+    html = f'<html lang="en"><body><p>&#65;&#x42;&#13;{SENTENCE * 4}</p></body></html>'
+    assert EXTRACTORS["justext"](html, Extract(name="justext"), "").startswith("AB")
+
+
 def test_raw_text_is_all_that_is_visible() -> None:
     text = raw_text(PAGE)
     assert "About" in text
