@@ -18,7 +18,7 @@ from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from stages import decide
 from stages.dedup import curve
-from stages.extract import EXTRACTORS
+from stages.extract import validate_extract
 from stages.language import LanguageIdentifier, model_path, validate_labels
 
 __all__ = ["load", "names", "validate"]
@@ -80,14 +80,12 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def validate(recipe: Recipe) -> None:
     """Check what a well-formed recipe may still get wrong: quality steps, band settings, the
-    extractor's name, and that the language model knows the languages to keep.
+    extractor and its options, and that the language model knows the languages to keep.
 
     Raises UsageError naming the key and what is allowed, InputError for an unusable model file.
     """
     decide.validate(recipe.quality)
-    if recipe.extract.name not in EXTRACTORS:
-        known = ", ".join(sorted(EXTRACTORS))
-        raise UsageError(f"extract.name: unknown extractor {recipe.extract.name!r}; known: {known}")
+    validate_extract(recipe.extract)
     identifier = LanguageIdentifier(model_path(recipe.language.model))
     validate_labels(recipe.language, identifier.labels)
     if recipe.dedup.minhash is not None:
