@@ -14,8 +14,11 @@ from schemas.page import Page
 from schemas.recipe import Pii, Recipe
 from schemas.verdict import Outcome
 from stages.refine import RefineAssets, Refiner
+from stages.rejudge import Rejudger
 
 RefinePool = KillablePool[Page, Outcome]
+
+RejudgePool = KillablePool[Outcome, Outcome]
 
 Scrubbed = tuple[str, dict[str, int], float]
 """Text, counts by kind, CPU seconds."""
@@ -23,9 +26,18 @@ Scrubbed = tuple[str, dict[str, int], float]
 ScrubPool = KillablePool[str, Scrubbed]
 
 
-def refine_pool(recipe: Recipe, assets: RefineAssets, workers: int) -> RefinePool:
+def refine_pool(
+    recipe: Recipe, assets: RefineAssets, workers: int, annotate: bool = False
+) -> RefinePool:
     """Children that refine pages under the recipe's limits."""
-    return KillablePool(workers, setup_refiner, (recipe, assets), _limits(recipe))
+    return KillablePool(workers, setup_refiner, (recipe, assets, annotate), _limits(recipe))
+
+
+def rejudge_pool(
+    recipe: Recipe, annotated: Recipe, assets: RefineAssets, workers: int
+) -> RejudgePool:
+    """Children that decide anew on pages of a run annotated with another recipe."""
+    return KillablePool(workers, setup_rejudger, (recipe, annotated, assets), _limits(recipe))
 
 
 def scrub_pool(recipe: Recipe, workers: int) -> ScrubPool:
@@ -33,9 +45,18 @@ def scrub_pool(recipe: Recipe, workers: int) -> ScrubPool:
     return KillablePool(workers, setup_scrubber, (recipe.pii,), _limits(recipe))
 
 
-def setup_refiner(recipe: Recipe, assets: RefineAssets) -> Callable[[Page], Outcome]:
+def setup_refiner(
+    recipe: Recipe, assets: RefineAssets, annotate: bool
+) -> Callable[[Page], Outcome]:
     """What each child calls once: load models, return the function to run."""
-    return Refiner(recipe, assets).refine
+    return Refiner(recipe, assets, annotate=annotate).refine
+
+
+def setup_rejudger(
+    recipe: Recipe, annotated: Recipe, assets: RefineAssets
+) -> Callable[[Outcome], Outcome]:
+    """What each child calls once."""
+    return Rejudger(recipe, annotated, assets).rejudge
 
 
 def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:

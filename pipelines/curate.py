@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines import account, engine, storage
@@ -20,13 +21,15 @@ from pipelines.phases import dedup, extract, finish, pack, tokenize, tokenizer
 from pipelines.plan import SEGMENT_BYTES, Plan, claim_output, make_plan
 from pipelines.progress import PhaseWatch, watching
 from pipelines.recipes import validate
+from pipelines.record import PhaseWork, build_record
 from pipelines.resources import ResourceWatch
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import CorpusmillError, ReconcileError
 from schemas.recipe import Recipe
-from schemas.run import InputRecord, PhaseCounts, RunRecordV1
+from schemas.run import RunRecordV1
 from schemas.shards import ShardManifestV1
 from stages.dedup import curve
+from stages.refine import RefineAssets
 
 
 class CurateRequest(NamedTuple):
@@ -56,16 +59,23 @@ def curate(request: CurateRequest, console: Console, quiet: bool = False) -> Run
         CorpusmillError: a phase failed; what it finished is kept for the next run.
         NothingKept: after writing the account, when there are no documents.
     """
+    plan, workspace = start(request)
+    return Run(plan, workspace, request, console, quiet).execute()
+
+
+def start(request: CurateRequest, annotated: bool = False) -> tuple[Plan, Workspace]:
+    """Check everything that can be checked before work, and claim the output folder."""
     validate(request.recipe)
     inputs = storage.match_inputs(request.inputs)
     check_assets(request.recipe)
     plan = make_plan(request.recipe, inputs, request.limit, request.segment_bytes)
+    plan = plan._replace(annotated=annotated)
     workspace = Workspace(request.output.rstrip("/") or request.output)
     claim_output(plan, workspace, request.resume)
-    return _Run(plan, workspace, request, console, quiet).execute()
+    return plan, workspace
 
 
-class _Run:
+class Run:
     """One execution: the state that phases hand to each other."""
 
     def __init__(
@@ -88,26 +98,18 @@ class _Run:
         self.names = [task.name for task in plan.tasks]
 
     def execute(self) -> RunRecordV1:
+        """Run to the end and write the account. Raises what curate raises."""
         started, cpu_started = time.monotonic(), self.watch.cpu_seconds()
         with self.watch.sampling():
-            self._say_curve()
-            assets = provide_assets(self.plan.recipe, self._say)
-            extracted = self._extract(assets)
-            dedup_counts = self._dedup()
-            finished = self._finish()
-            documents = account.total(finished.values(), "counts")["kept"]
-            manifest, packed, token_steps = None, Counter[str](), Counter[str]()
-            if documents:
-                manifest, packed, token_steps = self._pack(finished)
-            else:
-                storage.remove(self.workspace.shards())
-            self._drop_stale(manifest)
-        record = self._record(extracted, dedup_counts, finished, manifest, packed, token_steps)
+            self.say_curve()
+            work = self.run_phases(provide_assets(self.plan.recipe, self._say))
+            self._drop_stale(work.manifest)
+        record = self._record(work)
         record.seconds = round(time.monotonic() - started, 3)
         record.cpu_seconds = round(self.watch.cpu_seconds() - cpu_started, 3)
         record.pages_per_second = round(record.phases[0].in_ / max(record.seconds, 1e-9), 2)
         self._write_account(record)
-        if not documents:
+        if not record.phases[-1].kept:
             raise NothingKept(
                 f"no document was kept of {record.phases[0].in_} records: "
                 f"{sum(record.rules.values())} rejected, {sum(record.errors.values())} errors; "
@@ -115,11 +117,22 @@ class _Run:
             )
         return record
 
+    def run_phases(self, assets: RefineAssets) -> PhaseWork:
+        """Every phase in order; those that are done are taken over."""
+        extracted = self._extract(assets)
+        dedup_counts = self._dedup()
+        finished = self._finish()
+        if not account.total(finished.values(), "counts")["kept"]:
+            storage.remove(self.workspace.shards())
+            return PhaseWork(extracted, finished, dedup_counts)
+        return PhaseWork(extracted, finished, dedup_counts, *self._pack(finished))
+
     def _say(self, line: str) -> None:
         if not self.quiet:
             self.console.print(line, highlight=False)
 
-    def _say_curve(self) -> None:
+    def say_curve(self) -> None:
+        """What the recipe's bands find."""
         minhash = self.plan.recipe.dedup.minhash
         if minhash is not None:
             self._say(curve.table(minhash.bands, minhash.rows))
@@ -165,14 +178,18 @@ class _Run:
                     found[name] = content
         return found
 
-    def _extract(self, assets: extract.RefineAssets) -> Markers:
+    def first_phase(self, assets: RefineAssets) -> extract.ExtractDoFn:
+        """What makes the documents out of a task."""
+        return extract.ExtractDoFn(self.workspace, self.plan.recipe, assets, self.workers, Shared())
+
+    def _extract(self, assets: RefineAssets) -> Markers:
         plan = self.plan
         keys = {task.name: plan.task_key(task) for task in plan.tasks}
         tasks = {task.name: task for task in plan.tasks}
 
         def build(pipeline: beam.Pipeline, missing: list[str]) -> None:
             todo = [(tasks[name], keys[name]) for name in missing]
-            extract.build(pipeline, todo, self.workspace, plan.recipe, assets, self.workers)
+            extract.build(pipeline, todo, self.first_phase(assets))
 
         with self._timed("extract"):
             return self._run_tasks("extract", extract.FOLDER, keys, build)
@@ -280,7 +297,7 @@ class _Run:
     def _drop_stale(self, manifest: ShardManifestV1 | None) -> None:
         """Files of tasks and shards that are no longer part of the run."""
         current = {f"{name}.parquet" for name in self.names}
-        for folder in ("documents", "rejected", "errors"):
+        for folder in ("documents", "rejected", "errors", "verdicts"):
             for path in storage.list_files(self.workspace.path(folder), ".parquet"):
                 if path.rsplit("/", 1)[-1] not in current:
                     storage.remove(path)
@@ -292,70 +309,11 @@ class _Run:
                         if f"{split}/{path.rsplit('/', 1)[-1][: -len(suffix)]}" not in paths:
                             storage.remove(path)
 
-    def _record(
-        self,
-        extracted: Markers,
-        dedup_content: dict[str, Any],
-        finished: Markers,
-        manifest: ShardManifestV1 | None,
-        packed: Counter[str],
-        token_steps: Counter[str],
-    ) -> RunRecordV1:
-        none = Clock(0.0, 0.0)
-        finish_counts = account.total(finished.values(), "counts")
-        # Dedup decides and finish carries it out: each rejection is counted once, in dedup.
-        finish_counts["in"] -= finish_counts["rejected"]
-        finish_counts["rejected"] = 0
-        phases: list[PhaseCounts] = [
-            account.phase(name, counts, self.clocks.get(name, none))
-            for name, counts in (
-                ("extract", account.total(extracted.values(), "counts")),
-                ("dedup", Counter(dedup_content["counts"])),
-                ("finish", finish_counts),
-                ("pack", packed),
-            )
-        ]
-        rules = account.total(extracted.values(), "rules")
-        rules.update(dedup_content["rules"])
-        carried_out = account.total(finished.values(), "rules")
-        if carried_out != Counter(dedup_content["rules"]):
-            raise ReconcileError(
-                f"dedup decided {dict(dedup_content['rules'])}, but finish dropped "
-                f"{dict(carried_out)}"
-            )
-        errors = account.total(extracted.values(), "error_kinds")
-        errors.update(account.total(finished.values(), "error_kinds"))
-        steps = account.total(extracted.values(), "cpu_seconds_by_step")
-        steps.update(dedup_content["cpu_seconds_by_step"])
-        steps.update(account.total(finished.values(), "cpu_seconds_by_step"))
-        steps.update(token_steps)
+    def _record(self, work: PhaseWork) -> RunRecordV1:
         runner = self.options.get_all_options().get("runner") or engine.LOCAL_RUNNER
-        record = RunRecordV1(
-            corpusmill_version=account.corpusmill_version(),
-            inputs=[InputRecord(path=f.path, size=f.size) for f in self.plan.inputs],
-            limit=self.plan.limit,
-            recipe=self.plan.recipe.model_dump(mode="json"),
-            recipe_hash=self.plan.recipe_hash,
-            phases=phases,
-            funnel=account.funnel(extracted, phases, rules),
-            rules=dict(rules.most_common()),
-            errors=dict(errors.most_common()),
-            records=dict(account.total(extracted.values(), "skipped").most_common()),
-            notes=dict(account.total(extracted.values(), "notes").most_common()),
-            languages=dict(account.total(finished.values(), "languages").most_common()),
-            pii=dict(account.total(finished.values(), "pii")),
-            shards=account.shard_summaries(manifest),
-            fingerprint=manifest.fingerprint if manifest else None,
-            cpu_seconds_by_step={name: round(value, 4) for name, value in steps.most_common()},
-            cpu_seconds=0.0,
-            seconds=0.0,
-            pages_per_second=0.0,
-            peak_memory_bytes=self.watch.peak_memory_bytes,
-            versions=account.versions(),
-            environment=account.environment(str(runner), self.workers),
-        )
-        record.check()
-        return record
+        environment = account.environment(str(runner), self.workers)
+        peak_bytes = self.watch.peak_memory_bytes
+        return build_record(self.plan, work, self.clocks, environment, peak_bytes)
 
     def _write_account(self, record: RunRecordV1) -> None:
         from pipelines.report import write_report

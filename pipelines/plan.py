@@ -11,8 +11,8 @@ import hashlib
 import io
 import itertools
 import json
-from collections.abc import Iterator
-from typing import BinaryIO, Literal, NamedTuple, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import pyarrow.parquet as pq
 import xxhash
@@ -59,6 +59,12 @@ class Plan(NamedTuple):
     inputs: list[InputFile]
     tasks: list[Task]
     limit: int | None
+    annotated: bool = False
+    """Keep every page with text, with all signals."""
+    decided_from: str = ""
+    """Folder of the annotated run that stands in for the inputs."""
+    decided_key: str = ""
+    """That run's key."""
 
     @property
     def recipe_hash(self) -> str:
@@ -68,14 +74,47 @@ class Plan(NamedTuple):
     @property
     def key(self) -> str:
         """Work done under this key can be taken over: same recipe, inputs and limit."""
-        content = [self.recipe_hash, self.limit, [list(f) for f in self.inputs]]
+        content = [self.recipe_hash, self.limit, [list(f) for f in self.inputs], *self._origin]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def task_key(self, task: Task) -> str:
         """As `key`, for one task: other inputs may come and go."""
         stamp = next(f.stamp for f in self.inputs if f.path == task.path)
-        content = [self.recipe_hash, list(task), stamp]
+        content = [self.recipe_hash, list(task), stamp, *self._origin]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def _origin(self) -> list[str]:
+        """What sets the work of an annotated or decided run apart from that of a plain one."""
+        return [self.decided_key or "annotated"] if self.annotated or self.decided_key else []
+
+    def to_json(self) -> bytes:
+        """As written to OUT/.work/plan.json."""
+        content = {
+            "recipe_hash": self.recipe_hash,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "inputs": [list(f) for f in self.inputs],
+            "limit": self.limit,
+            "tasks": [list(task) for task in self.tasks],
+            "annotated": self.annotated,
+            "decided_from": self.decided_from,
+            "decided_key": self.decided_key,
+        }
+        return json.dumps(content, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Plan:
+        """Read what to_json wrote."""
+        content = json.loads(data)
+        return cls(
+            recipe=Recipe.model_validate(content["recipe"]),
+            inputs=[InputFile(*fields) for fields in content["inputs"]],
+            tasks=[Task(*fields) for fields in content["tasks"]],
+            limit=content["limit"],
+            annotated=content["annotated"],
+            decided_from=content["decided_from"],
+            decided_key=content["decided_key"],
+        )
 
 
 def make_plan(
@@ -204,7 +243,7 @@ def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
     """Write the plan down, after checking that the folder is ours to use.
 
     Raises:
-        UsageError: the folder holds a run of another recipe, or files that are not a run.
+        UsageError: the folder holds a run of another recipe or kind.
     """
     if not resume:
         discard_run(workspace)
@@ -216,13 +255,18 @@ def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
                 f"({before['recipe_hash'][:12]}), not {plan.recipe.name} "
                 f"({plan.recipe_hash[:12]}): choose another --output, or --no-resume to replace it"
             )
-    content = {
-        "recipe_hash": plan.recipe_hash,
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "inputs": [list(f) for f in plan.inputs],
-        "limit": plan.limit,
-    }
-    storage.write_bytes(workspace.plan_file, json.dumps(content, indent=1).encode())
+        if _kind(before) != _kind(plan._asdict()):
+            raise UsageError(
+                f"{workspace.output} holds {_kind(before)}, not {_kind(plan._asdict())}: "
+                "choose another --output, or --no-resume to replace it"
+            )
+    storage.write_bytes(workspace.plan_file, plan.to_json())
+
+
+def _kind(plan: Mapping[str, Any]) -> str:
+    if plan.get("decided_from"):
+        return "a run of decide"
+    return "an annotated run" if plan.get("annotated") else "a run of curate"
 
 
 OWNED = [
@@ -230,6 +274,7 @@ OWNED = [
     "documents",
     "rejected",
     "errors",
+    "verdicts",
     "clusters",
     "shards",
     "run.json",

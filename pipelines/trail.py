@@ -24,6 +24,8 @@ class Trail(NamedTuple):
     clusters: list[dict[str, Any]]
     """Whole clusters: the documents asked for and those they were matched with."""
     shards: list[dict[str, Any]]
+    verdicts: list[dict[str, Any]]
+    """Of an annotated run: what its recipe would decide."""
 
 
 def find_trail(workspace: Workspace, url: str | None, document_id: str | None) -> Trail:
@@ -46,7 +48,12 @@ def find_trail(workspace: Workspace, url: str | None, document_id: str | None) -
         raise UsageError(f"the run in {workspace.output} has no document with {what}")
     ids = {row["id"] for row in documents + rejected}
     return Trail(
-        documents, rejected, errors, _clusters(workspace, ids), _shards(workspace, documents)
+        documents,
+        rejected,
+        errors,
+        _clusters(workspace, ids),
+        _shards(workspace, documents),
+        list(_verdicts(workspace, documents)),
     )
 
 
@@ -92,6 +99,13 @@ def _clusters(workspace: Workspace, ids: set[str]) -> list[dict[str, Any]]:
         for table in tables
         for row in table.filter(pc.is_in(table.column("cluster_id"), values)).to_pylist()
     ]
+
+
+def _verdicts(workspace: Workspace, documents: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    ids = pa.array([row["id"] for row in documents], pa.string())
+    for path in storage.list_files(workspace.path("verdicts"), ".parquet"):
+        table = storage.read_table(path)
+        yield from table.filter(pc.is_in(table.column("id"), ids)).to_pylist()
 
 
 def _shards(workspace: Workspace, documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pipelines.workspace import Workspace
 from schemas.errors import InputError, ReconcileError
 from schemas.run import RunRecordV1
 from schemas.shards import DOCS_NAME, MANIFEST_NAME
-from schemas.tables import CLUSTER_V1, DOCUMENT_V1, ERROR_V1, REJECTED_V1
+from schemas.tables import CLUSTER_V1, DOCUMENT_V1, ERROR_V1, REJECTED_V1, VERDICT_V1
 
 
 class Check(NamedTuple):
@@ -42,6 +42,8 @@ def verify_run(workspace: Workspace, check_shards: Callable[[str], list[str]]) -
         rows[folder], problem = _read_folder(workspace, folder, schema)
         yield Check(f"{folder}/ has the schema and can be read", problem)
     yield _rows_match(record, rows)
+    if record.annotated:
+        yield _verdicts(record, workspace)
     yield _rules_match(record, workspace)
     yield from _shards(record, workspace, check_shards)
 
@@ -81,6 +83,14 @@ def _rows_match(record: RunRecordV1, rows: dict[str, int]) -> Check:
         if rows[folder] != count
     ]
     return Check(name, "; ".join(differ))
+
+
+def _verdicts(record: RunRecordV1, workspace: Workspace) -> Check:
+    count, problem = _read_folder(workspace, "verdicts", VERDICT_V1)
+    extracted = record.phases[0].kept
+    if not problem and count != extracted:
+        problem = f"verdicts/ has {count} rows, run.json says {extracted} pages with text"
+    return Check("verdicts/ has the schema and a row for every page with text", problem)
 
 
 def _rules_match(record: RunRecordV1, workspace: Workspace) -> Check:

@@ -62,6 +62,10 @@ class RunRecordV1(_Record):
     corpusmill_version: str
     inputs: list[InputRecord]
     limit: int | None = None
+    annotated: bool = False
+    """Every page with text was kept, whatever the recipe says of it: no clusters, no shards."""
+    decided_from: str | None = None
+    """Folder of the annotated run that the documents come from instead of the inputs."""
     recipe: dict[str, Any]
     recipe_hash: str
     phases: list[PhaseCounts]

@@ -59,6 +59,52 @@ REJECTED_V1 = pa.schema(
 
 REJECTED_TEXT_CHARS = 500
 
+VERDICT_V1 = pa.schema(
+    [
+        ("id", pa.string()),
+        ("warc_file", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("stage", pa.string()),
+        ("rule", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+        ("rule_version", pa.int32()),
+        ("detail", pa.string()),
+    ],
+    metadata={b"corpusmill.schema": b"VerdictV1"},
+)
+"""What the recipe of an annotated run says of each of its documents; null where it keeps."""
+
+GATE_TYPE = pa.struct([("characters", pa.int64()), ("middle", pa.string()), ("start", pa.string())])
+
+ANNOTATED_V1 = pa.schema(
+    [
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("host", pa.string()),
+        ("date", pa.string()),
+        ("source", pa.string()),
+        ("warc_file", pa.string()),
+        ("warc_offset", pa.int64()),
+        ("warc_length", pa.int64()),
+        ("mime", pa.string()),
+        ("charset", pa.string()),
+        ("extractor", pa.string()),
+        ("text", pa.string()),
+        ("language", pa.string()),
+        ("language_score", pa.float64()),
+        ("n_words", pa.int32()),
+        ("signals", pa.map_(pa.string(), pa.float64())),
+        ("gate", GATE_TYPE),
+        ("error", pa.string()),
+        ("detail", pa.string()),
+    ],
+    metadata={b"corpusmill.schema": b"AnnotatedV1"},
+)
+"""What `decide` reads of every page that came as far as its URL: text before edits, blank where
+there was none, and numbers in full precision, so that thresholds fall as they do in curate.
+`error` and `detail` are set where extraction failed."""
+
 ERROR_V1 = pa.schema(
     [
         ("file", pa.string()),

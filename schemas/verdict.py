@@ -29,6 +29,26 @@ class Failure(NamedTuple):
     detail: str
 
 
+class GateSample(NamedTuple):
+    """What the language gate may want to see of a page's raw text, kept by an annotated run."""
+
+    characters: int
+    """Of the whole raw text, white space collapsed."""
+    middle: str
+    """A window from the middle of it."""
+    start: str
+    """The first characters, as they were: the text sample of a page that the gate drops."""
+
+
+class Annotation(NamedTuple):
+    """What an annotated run notes beside the measurements."""
+
+    verdict: Rejection | None
+    """What the run's own recipe says: the first broken rule; None: it would keep the page."""
+    gate: GateSample | None
+    """None where there was no HTML."""
+
+
 class Outcome(NamedTuple):
     """The end of one page's way through refine(). Exactly one of the last three is meaningful:
     `rejection`, `failure`, or neither (kept)."""
@@ -56,6 +76,9 @@ class Outcome(NamedTuple):
     """CPU seconds in this process, by step name."""
     rejection: Rejection | None = None
     failure: Failure | None = None
+    annotation: Annotation | None = None
+    """Of an annotated run: `text` is then the text before edits, `signals` are all, and only
+    pages without text are rejected."""
 
     @property
     def kept(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -60,17 +60,44 @@ def _edited(text: str, edit: Edit) -> str:
     return kind.apply(text, kind.options.model_validate(edit.options))
 
 
+def measured_after(steps: Sequence[Rule | Edit]) -> dict[str, tuple[str, ...]]:
+    """Family -> the edits, in order and with all options, after which `judge` with `annotate`
+    measures it. Steps must have passed `validate`."""
+    after: dict[str, tuple[str, ...]] = {}
+    edits: tuple[str, ...] = ()
+    for step in steps:
+        if isinstance(step, Edit):
+            options = EDITS[step.edit].options.model_validate(step.options)
+            edits += (f"{step.edit} {options.model_dump_json()}",)
+        else:
+            after.setdefault(family_of(step.signal), edits)
+    return {family: after.get(family, edits) for family in FAMILIES}
+
+
+def reusable(annotated: Sequence[Rule | Edit], steps: Sequence[Rule | Edit]) -> frozenset[str]:
+    """The families whose signals from an annotated run hold for other steps too: those measured
+    after the same edits."""
+    before, now = measured_after(annotated), measured_after(steps)
+    return frozenset(family for family in FAMILIES if before[family] == now[family])
+
+
 def judge(
-    text: str, steps: Sequence[Rule | Edit], language: str, *, annotate: bool = False
+    text: str,
+    steps: Sequence[Rule | Edit],
+    language: str,
+    *,
+    annotate: bool = False,
+    known: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Judgement:
     """Run the quality steps in order on a text in `language` (a label of the language model).
 
     A family of signals is computed when the first rule that applies needs it, from the text as
     it then is. Without `annotate` the first broken rule ends the run. With it every step runs,
     the families that no rule named are computed from the final text, and the first broken rule
-    is still the verdict. Steps must have passed `validate`. Raises ArithmeticError when a signal
-    is not finite.
+    is still the verdict. Families in `known` (family -> signals by full name) are taken from
+    there. Steps must have passed `validate`. Raises ArithmeticError when a signal is not finite.
     """
+    known = known or {}
     view = TextView(text)
     signals: dict[str, float] = {}
     done: set[str] = set()
@@ -84,7 +111,7 @@ def judge(
             continue
         family = family_of(step.signal)
         if family not in done:
-            signals.update(compute(view, (family,)))
+            signals.update(known.get(family) or compute(view, (family,)))
             done.add(family)
         if rejection is None:
             rejection = check_rule(step, signals[step.signal], language)

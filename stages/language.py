@@ -8,7 +8,7 @@ from pathlib import Path
 
 from schemas.errors import InputError, UsageError
 from schemas.recipe import Language, LanguageGate
-from schemas.verdict import Rejection
+from schemas.verdict import GateSample, Rejection
 from stages.fasttext_file import check_model_file
 
 LABEL_PREFIX = "__label__"
@@ -18,6 +18,9 @@ PACKAGED = {"lid.176": "lid.176.ftz"}
 GATE_MIN_CHARS = 200
 """Raw text shorter than this (white space collapsed) passes the gate: a language guess on it is
 poor, and pages whose text sits in scripts (JSON-LD) show little else."""
+
+GATE_START_CHARS = 500
+"""Characters of the raw text that a sample keeps to show."""
 
 
 def model_path(name_or_path: str) -> Path:
@@ -131,6 +134,19 @@ def check_language(label: str, score: float, settings: Language) -> Rejection | 
     return Rejection("language", "language.score", score, threshold, detail=label)
 
 
+def _middle(length: int, characters: int) -> int:
+    """Where a window of `characters` from the middle of a text of `length` begins."""
+    return max(0, (length - characters) // 2)
+
+
+def gate_sample(raw_text: str, characters: int) -> GateSample:
+    """What a gate that looks at up to `characters` characters needs of a raw text."""
+    text = " ".join(raw_text.split())
+    begin = _middle(len(text), characters)
+    middle = text[begin : begin + characters]
+    return GateSample(len(text), middle, raw_text[:GATE_START_CHARS])
+
+
 def check_gate(
     raw_text: str, identifier: LanguageIdentifier, settings: Language, gate: LanguageGate
 ) -> Rejection | None:
@@ -141,11 +157,18 @@ def check_gate(
     """
     if settings.keep is None:
         return None
-    text = " ".join(raw_text.split())
-    if len(text) < GATE_MIN_CHARS:
+    return check_gate_sample(gate_sample(raw_text, gate.characters), identifier, settings, gate)
+
+
+def check_gate_sample(
+    sample: GateSample, identifier: LanguageIdentifier, settings: Language, gate: LanguageGate
+) -> Rejection | None:
+    """As check_gate, on a sample of at least `gate.characters` characters."""
+    if settings.keep is None or sample.characters < GATE_MIN_CHARS:
         return None
-    start = max(0, (len(text) - gate.characters) // 2)
-    probabilities = identifier.probabilities(text[start : start + gate.characters])
+    held = _middle(sample.characters, max(gate.characters, len(sample.middle)))
+    begin = _middle(sample.characters, gate.characters) - held
+    probabilities = identifier.probabilities(sample.middle[begin : begin + gate.characters])
     wanted = min(1.0, sum(probabilities.get(label, 0.0) for label in settings.keep))
     if wanted >= gate.min_probability:
         return None

@@ -14,13 +14,24 @@ import xxhash
 
 from schemas.page import Page
 from schemas.recipe import Recipe
-from schemas.verdict import Failure, Outcome, Rejection
+from schemas.verdict import Annotation, Failure, GateSample, Outcome, Rejection
 from stages import charset, decide
 from stages.dedup import BandHasher, content_hash, url_key
 from stages.extract import EXTRACTORS, ExtractionError, raw_text, tidy
-from stages.language import LanguageIdentifier, check_gate, check_language, model_path
+from stages.language import (
+    LanguageIdentifier,
+    check_gate_sample,
+    check_language,
+    gate_sample,
+    model_path,
+)
 from stages.page import check_page, effective_mime
 from stages.url import Blocklist, UrlRules, host_of
+from stages.words import TextView
+
+ANNOTATED_GATE_CHARACTERS = 2000
+"""Raw text that an annotated run keeps of a page, at least: gates that look at no more can be
+decided later."""
 
 WHOLE_DESPITE = frozenset({"block_digest_mismatch", "payload_digest_mismatch", "invalid_utf8"})
 """Reader's notes on payloads that are whole all the same (docs/reader.md)."""
@@ -57,8 +68,11 @@ def document_id(page: Page) -> str:
 class _Walk:
     """One page's intermediate results and the CPU clock of its steps."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, annotate: bool) -> None:
         self.page = page
+        self.annotate = annotate
+        self.verdict: Rejection | None = None
+        self.gate: GateSample | None = None
         self.text = ""
         self.language = ""
         self.language_score = 0.0
@@ -74,6 +88,14 @@ class _Walk:
         now = time.process_time()
         self.seconds[step] = self.seconds.get(step, 0.0) + now - self._clock
         self._clock = now
+
+    def ends(self, rejection: Rejection | None) -> Rejection | None:
+        """The rejection if it ends the walk: when annotating it is noted, and the walk goes on."""
+        if not self.annotate:
+            return rejection
+        if self.verdict is None:
+            self.verdict = rejection
+        return None
 
     def end(
         self,
@@ -104,14 +126,20 @@ class _Walk:
             seconds_by_step=self.seconds,
             rejection=rejection,
             failure=failure,
+            annotation=Annotation(self.verdict, self.gate) if self.annotate else None,
         )
 
 
 class Refiner:
-    """A recipe with its models loaded. Construct once a process; `refine` is pure after that."""
+    """A recipe with its models loaded. Construct once a process; `refine` is pure after that.
 
-    def __init__(self, recipe: Recipe, assets: RefineAssets) -> None:
+    With `annotate` every page that has text goes the whole way, and the outcome says what the
+    recipe would decide instead of deciding it.
+    """
+
+    def __init__(self, recipe: Recipe, assets: RefineAssets, *, annotate: bool = False) -> None:
         self.recipe = recipe
+        self._annotate = annotate
         blocklist = Blocklist.open(assets.blocklist) if assets.blocklist else None
         self._urls = UrlRules(recipe.url, blocklist)
         self._identifier = LanguageIdentifier(model_path(recipe.language.model))
@@ -124,7 +152,7 @@ class Refiner:
         Returns an Outcome for whatever the page holds; MemoryError becomes a Failure. Only a
         crash or the CPU limit ends the process, which the pool turns into a Failure.
         """
-        walk = _Walk(page)
+        walk = _Walk(page, self._annotate)
         try:
             return self._walk(page, walk)
         except ExtractionError as error:
@@ -136,31 +164,42 @@ class Refiner:
             return walk.end(failure=Failure("extract", "out_of_memory", detail))
 
     def _walk(self, page: Page, walk: _Walk) -> Outcome:
-        recipe = self.recipe
         damage = damage_of(page)
         if damage and page.record_type != "revisit":
             return walk.end(failure=Failure("read", "damaged_payload", damage))
-        walk.mime = effective_mime(page) if page.text is None else "text/plain"
-        rejection = check_page(page, walk.mime, recipe.page)
-        walk.lap("page")
+        rejection = self._find_text(page, walk)
         if rejection is None:
-            rejection = self._urls.check(page.url)
-            walk.lap("url")
-        if rejection is None:
-            rejection = self._extract_text(page, walk)
-        if rejection is None:
-            walk.language, walk.language_score = self._identifier.top(walk.text)
-            rejection = check_language(walk.language, walk.language_score, recipe.language)
-            walk.lap("language")
-        if rejection is None:
-            judgement = decide.judge(walk.text, recipe.quality, walk.language)
-            walk.text, walk.signals = judgement.text, judgement.signals
-            walk.n_words = judgement.n_words
-            rejection = judgement.rejection
-            walk.lap("quality")
+            rejection = self._judge(walk)
         if rejection is not None:
             return walk.end(rejection)
-        return self._keep(page, walk)
+        return walk.end() if self._annotate else self._keep(page, walk)
+
+    def _find_text(self, page: Page, walk: _Walk) -> Rejection | None:
+        walk.mime = effective_mime(page) if page.text is None else "text/plain"
+        rejection = check_page(page, walk.mime, self.recipe.page)
+        walk.lap("page")
+        if rejection is None:
+            rejection = walk.ends(self._urls.check(page.url))
+            walk.lap("url")
+        return rejection if rejection is not None else self._extract_text(page, walk)
+
+    def _judge(self, walk: _Walk) -> Rejection | None:
+        recipe = self.recipe
+        walk.language, walk.language_score = self._identifier.top(walk.text)
+        rejection = walk.ends(check_language(walk.language, walk.language_score, recipe.language))
+        walk.lap("language")
+        if rejection is None:
+            judgement = decide.judge(
+                walk.text, recipe.quality, walk.language, annotate=self._annotate
+            )
+            walk.signals, walk.n_words = judgement.signals, judgement.n_words
+            if not self._annotate:
+                walk.text = judgement.text
+            elif judgement.text != walk.text:
+                walk.n_words = TextView(walk.text).n_words
+            rejection = walk.ends(judgement.rejection)
+            walk.lap("quality")
+        return rejection
 
     def _extract_text(self, page: Page, walk: _Walk) -> Rejection | None:
         recipe = self.recipe
@@ -174,19 +213,35 @@ class Refiner:
             decoded = charset.decode(page.body, page.content_type)
             walk.charset = decoded.charset
             walk.lap("decode")
-            if recipe.gate is not None and recipe.language.keep is not None:
-                raw = raw_text(decoded.text)
-                rejection = check_gate(raw, self._identifier, recipe.language, recipe.gate)
-                walk.lap("gate")
-                if rejection is not None:
-                    walk.text = raw
-                    return rejection
+            rejection = self._pass_gate(decoded.text, walk)
+            if rejection is not None:
+                return rejection
             text = self._extract(decoded.text, recipe.extract, page.url)
             walk.text, walk.extractor = tidy(text, recipe.extract), recipe.extract.name
         walk.lap("extract")
         if not walk.text.strip():
             return Rejection("extract", "extract.empty", 0.0, 1.0)
         return None
+
+    def _pass_gate(self, html: str, walk: _Walk) -> Rejection | None:
+        recipe = self.recipe
+        gated = recipe.gate is not None and recipe.language.keep is not None
+        if not gated and not self._annotate:
+            return None
+        raw = raw_text(html)
+        characters = recipe.gate.characters if recipe.gate is not None else 0
+        if self._annotate:
+            characters = max(characters, ANNOTATED_GATE_CHARACTERS)
+        walk.gate = gate_sample(raw, characters)
+        rejection = None
+        if recipe.gate is not None:
+            rejection = walk.ends(
+                check_gate_sample(walk.gate, self._identifier, recipe.language, recipe.gate)
+            )
+        walk.lap("gate")
+        if rejection is not None:
+            walk.text = raw
+        return rejection
 
     def _keep(self, page: Page, walk: _Walk) -> Outcome:
         content, url_hash = content_hash(walk.text), url_key(page.url)

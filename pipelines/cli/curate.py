@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
             "Examples:\n\n"
             "corpusmill curate --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
             "corpusmill curate --input pages.jsonl --output out --set pii.kinds='[email, ip]'\n\n"
+            "corpusmill curate --input 'crawl/*.warc.gz' --output annotated --annotate\n\n"
             "corpusmill curate --input 'gs://bucket/*.warc.gz' --output gs://bucket/out "
             "--runner DataflowRunner --project p --region r"
         ),
@@ -58,6 +59,14 @@ def curate(
             help="Compressed WARC megabytes a task takes (default 16); the output is the same.",
         ),
     ] = None,
+    annotate: Annotated[
+        bool,
+        typer.Option(
+            "--annotate",
+            help="Keep every page that has text, with all signals and the recipe's verdict, "
+            "for `corpusmill decide`; no deduplication, no shards.",
+        ),
+    ] = False,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Discard what OUT holds of an earlier run.")
     ] = False,
@@ -81,6 +90,7 @@ def curate(
     check_runner_options(runner, context.args)
 
     from pipelines import engine
+    from pipelines.annotate import annotate as run_annotate
     from pipelines.cli.funnel import print_run
     from pipelines.curate import CurateRequest
     from pipelines.curate import curate as run_curate
@@ -101,16 +111,20 @@ def curate(
         segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
     )
     try:
-        record = run_curate(request, console_for(), quiet=quiet)
+        run = run_annotate if annotate else run_curate
+        record = run(request, console_for(), quiet=quiet)
     except KeyboardInterrupt:
-        typer.echo(
-            "interrupted; what was finished is kept: run the same command to go on", err=True
-        )
-        raise typer.Exit(130) from None
+        raise interrupted() from None
     if as_json:
         typer.echo(record.to_json(), nl=False)
     else:
         print_run(record, output, Console(soft_wrap=True))
+
+
+def interrupted() -> typer.Exit:
+    """Say that nothing is lost."""
+    typer.echo("interrupted; what was finished is kept: run the same command to go on", err=True)
+    return typer.Exit(130)
 
 
 def check_runner_options(runner: str | None, arguments: list[str]) -> None:

@@ -13,6 +13,12 @@ BAR_CHARACTERS = 30
 def print_run(record: RunRecordV1, output: str, console: Console) -> None:
     """What went in, what each step took out, what is left, and where it lies."""
     console.print(funnel_table(record))
+    if record.annotated:
+        console.print(
+            "annotated run: every page with text is kept; what the recipe would decide is in "
+            "verdicts/; no deduplication, no shards (corpusmill decide makes them)",
+            highlight=False,
+        )
     shards = ", ".join(
         f"{s.split}: {s.tokens:,} tokens of {s.docs:,} documents in {s.shards} shard(s)"
         for s in record.shards

@@ -55,6 +55,10 @@ def _print(trail: Trail, console: Console) -> None:
         for name, value in sorted(row["signals"]):
             console.print(f"    {name:44} {value:.6g}", markup=False)
         _text(console, row["text"])
+    for row in trail.verdicts:
+        decision = "keep" if row["rule"] is None else f"turn down by {row['rule']}"
+        console.print(f"[bold]verdict[/bold]  the recipe would {decision}")
+        _fields(console, row, ("stage", "value", "threshold", "rule_version", "detail"))
     if trail.clusters:
         console.print("[bold]cluster[/bold]")
         for row in trail.clusters:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 
-from pipelines.cli import assets, curate, demo, inspect, recipes, report, shards, verify
+from pipelines.cli import assets, curate, decide, demo, inspect, recipes, report, shards, verify
 from schemas.errors import CorpusmillError, UsageError
 
 app = typer.Typer(
@@ -26,7 +26,7 @@ app = typer.Typer(
     ),
 )
 
-for _module in (demo, curate, recipes, inspect, report, verify, shards, assets):
+for _module in (demo, curate, decide, recipes, inspect, report, verify, shards, assets):
     _module.register(app)
 
 

@@ -1,4 +1,4 @@
-"""`corpusmill recipes`: list, show and validate recipes."""
+"""`corpusmill recipes`: list, show, compare and validate recipes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = Annotated[str, typer.Argument(help="A name from `recipes list`, or a YAM
 _SET = Annotated[list[str] | None, typer.Option("--set", help="key=value, as in curate.")]
 _JSON = Annotated[bool, typer.Option("--json", help="For machines.")]
 
-app = typer.Typer(no_args_is_help=True, help="List, show and validate recipes.")
+app = typer.Typer(no_args_is_help=True, help="List, show, compare and validate recipes.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -56,6 +56,23 @@ def show(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
         typer.echo(
             yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False
         )
+
+
+@app.command("diff", epilog="Example: corpusmill recipes diff gopher fineweb")
+def diff(before: _NAME, after: _NAME, as_json: _JSON = False) -> None:
+    """What two recipes decide differently, key by key."""
+    from pipelines.recipes import load
+    from pipelines.recipes.diff import changes
+
+    found = changes(load(before), load(after))
+    if as_json:
+        typer.echo(json.dumps([c._asdict() for c in found], indent=2, ensure_ascii=False))
+        return
+    if not found:
+        typer.echo(f"{before} and {after} decide the same")
+    for change in found:
+        left, right = (json.dumps(v, ensure_ascii=False) for v in (change.before, change.after))
+        typer.echo(f"{change.key}: {left} -> {right}")
 
 
 @app.command("validate")

@@ -37,10 +37,10 @@ SEGMENTS_IN_FLIGHT = 2
 
 
 def extract_task(
-    task: Task, key: str, workspace: Workspace, recipe_hash: str, pool: RefinePool
+    rows: TaskRows, key: str, workspace: Workspace, pool: RefinePool
 ) -> dict[str, Any]:
     """Run one task to its files and its marker; returns the marker's content (counts)."""
-    rows = TaskRows(task, recipe_hash)
+    task = rows.task
     heartbeat = Heartbeat(workspace, task.name)
     started, thread_started = time.monotonic(), time.thread_time()
     for page, outcome in pool.results(rows.pages(read_task(task)), _same, _page_bytes):
@@ -116,10 +116,7 @@ class TaskRows:
             self._add_kept(page, outcome)
 
     def _add_error(self, offset: int, length: int, failure: Failure, url: str) -> None:
-        self.counts["errors"] += 1
-        self.errors_by_stage[failure.stage] += 1
-        self.error_kinds[f"{failure.stage}.{failure.error}"] += 1
-        self.errors.append(
+        self.take_error(
             {
                 "file": self.file,
                 "offset": offset,
@@ -131,11 +128,22 @@ class TaskRows:
             }
         )
 
-    def _add_rejected(self, page: Page, outcome: Outcome, rejection: Rejection) -> None:
+    def take_error(self, row: dict[str, Any]) -> None:
+        """Account for a row of errors/."""
+        self.counts["errors"] += 1
+        self.errors_by_stage[row["stage"]] += 1
+        self.error_kinds[f"{row['stage']}.{row['error']}"] += 1
+        self.errors.append(row)
+
+    def take_rejected(self, row: dict[str, Any]) -> None:
+        """Account for a row of rejected/."""
         self.counts["rejected"] += 1
-        self.rules[rejection.rule] += 1
-        self.rejections_by_stage[rejection.stage] += 1
-        self.rejected.append(
+        self.rules[row["rule"]] += 1
+        self.rejections_by_stage[row["stage"]] += 1
+        self.rejected.append(row)
+
+    def _add_rejected(self, page: Page, outcome: Outcome, rejection: Rejection) -> None:
+        self.take_rejected(
             {
                 "id": outcome.id,
                 "url": outcome.url,
@@ -162,15 +170,7 @@ class TaskRows:
             "language_score": outcome.language_score,
             "content_hash": outcome.content_hash,
         }
-        self.keys.append(
-            {
-                **shared,
-                "segment": self.task.name,
-                "row": len(self.documents),
-                "url_key": outcome.url_key,
-                "bands": outcome.bands,
-            }
-        )
+        self._add_key(shared, outcome)
         self.documents.append(
             {
                 **shared,
@@ -189,6 +189,17 @@ class TaskRows:
             }
         )
         self.counts["kept"] += 1
+
+    def _add_key(self, shared: dict[str, Any], outcome: Outcome) -> None:
+        self.keys.append(
+            {
+                **shared,
+                "segment": self.task.name,
+                "row": len(self.documents),
+                "url_key": outcome.url_key,
+                "bands": outcome.bands,
+            }
+        )
 
     def write(self, workspace: Workspace) -> None:
         """All four files of the task, each atomically; the marker comes after them."""
@@ -227,6 +238,9 @@ class ExtractDoFn(beam.DoFn):
     """(task, key) -> nothing; the files are the output. A few tasks run at a time, on threads
     that wait for the children; the bundle ends when all of them are done."""
 
+    ANNOTATE = False
+    ROWS: type[TaskRows] = TaskRows
+
     def __init__(
         self,
         workspace: Workspace,
@@ -248,7 +262,7 @@ class ExtractDoFn(beam.DoFn):
     def setup(self) -> None:
         """One pool a process, however many threads the runner gives it."""
         self._pool: RefinePool = self._shared.acquire(
-            lambda: refine_pool(self._recipe, self._assets, self._workers)
+            lambda: refine_pool(self._recipe, self._assets, self._workers, annotate=self.ANNOTATE)
         )
 
     def start_bundle(self) -> None:
@@ -259,11 +273,12 @@ class ExtractDoFn(beam.DoFn):
     def process(self, element: tuple[Task, str]) -> None:
         """Begin a task; finish_bundle waits for it."""
         task, key = Task(*element[0]), element[1]
-        self._running.append(
-            self._threads.submit(
-                extract_task, task, key, self._workspace, self._recipe.hash(), self._pool
-            )
-        )
+        self._running.append(self._threads.submit(self.run_task, task, key))
+
+    def run_task(self, task: Task, key: str) -> dict[str, Any]:
+        """One task, on a thread of its own."""
+        rows = self.ROWS(task, self._recipe.hash())
+        return extract_task(rows, key, self._workspace, self._pool)
 
     def finish_bundle(self) -> None:
         """Wait for all tasks; the first error is raised, the files of the others are kept."""
@@ -278,10 +293,7 @@ class ExtractDoFn(beam.DoFn):
 def build(
     pipeline: beam.Pipeline,
     tasks: list[tuple[Task, str]],
-    workspace: Workspace,
-    recipe: Recipe,
-    assets: RefineAssets,
-    workers: int,
+    extract: ExtractDoFn,
 ) -> None:
     """The phase as a Beam graph: tasks spread over the workers, only their names are shuffled."""
     plain = [(tuple(task), key) for task, key in tasks]
@@ -289,5 +301,5 @@ def build(
         pipeline
         | "Tasks" >> beam.Create(plain, reshuffle=False)
         | "SpreadTasks" >> beam.Reshuffle()
-        | "Extract" >> beam.ParDo(ExtractDoFn(workspace, recipe, assets, workers, Shared()))
+        | "Extract" >> beam.ParDo(extract)
     )

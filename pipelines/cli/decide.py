@@ -1,0 +1,86 @@
+"""`corpusmill decide`: another recipe over an annotated run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        epilog=(
+            "Examples:\n\n"
+            "corpusmill curate --input 'crawl/*.warc.gz' --output annotated --annotate\n\n"
+            "corpusmill decide annotated --recipe fineweb --output out\n\n"
+            "corpusmill decide annotated --set language.threshold=0.8 --output strict"
+        ),
+    )(decide)
+
+
+def decide(
+    context: typer.Context,
+    annotated: Annotated[str, typer.Argument(help="Folder of a run of curate --annotate.")],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the new run.")],
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="A name from `recipes list`, or a YAML file.")
+    ] = "fineweb",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe: language.threshold=0.8"),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", min=1, help="Child processes; default: one a core."),
+    ] = None,
+    no_resume: Annotated[
+        bool, typer.Option("--no-resume", help="Discard what --output holds of an earlier run.")
+    ] = False,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove .work of --output at the end.")
+    ] = False,
+    runner: Annotated[
+        str | None,
+        typer.Option(
+            "--runner",
+            help="Beam runner; default: the in-memory local one. Its options may follow.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Make the run of another recipe out of an annotated run, without reading a WARC.
+
+    The recipe may differ in everything but its `page` and `extract` sections; the shards are
+    those that curate would make with it.
+    """
+    from pipelines import engine
+    from pipelines.cli.curate import check_runner_options, interrupted
+    from pipelines.cli.funnel import print_run
+    from pipelines.decide import DecideRequest
+    from pipelines.decide import decide as run_decide
+    from pipelines.pool import default_workers
+    from pipelines.progress import console_for
+    from pipelines.recipes import load
+
+    check_runner_options(runner, context.args)
+    request = DecideRequest(
+        annotated=annotated,
+        output=output,
+        recipe=load(recipe, overrides or []),
+        workers=workers or default_workers(),
+        resume=not no_resume,
+        options=engine.make_options(runner, context.args),
+        clean=clean,
+    )
+    try:
+        record = run_decide(request, console_for(), quiet=quiet)
+    except KeyboardInterrupt:
+        raise interrupted() from None
+    if as_json:
+        typer.echo(record.to_json(), nl=False)
+    else:
+        print_run(record, output, Console(soft_wrap=True))
