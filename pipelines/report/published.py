@@ -48,7 +48,8 @@ class Compared(NamedTuple):
 
 def compare(record: RunRecordV1) -> list[Compared]:
     """This run's counts at each milestone."""
-    left = {step.step: step.kept for step in record.funnel}
+    # An annotated run turns nothing down: it has none of the milestones.
+    left = {} if record.annotated else {step.step: step.kept for step in record.funnel}
     rows = []
     for milestone in MILESTONES:
         kept = min((left[step] for step in milestone.after if step in left), default=None)
