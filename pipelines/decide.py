@@ -14,9 +14,10 @@ from pipelines.curate import CurateRequest, Run
 from pipelines.phases import extract
 from pipelines.phases.annotate import annotated_file
 from pipelines.phases.decide import DecideDoFn
-from pipelines.plan import Plan, Task, claim_output
+from pipelines.plan import Plan, claim_output
 from pipelines.recipes import validate
 from pipelines.recipes.diff import changes
+from pipelines.sources import Task
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.errors import InputError, UsageError
 from schemas.recipe import Recipe

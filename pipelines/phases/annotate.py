@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from pipelines import storage
 from pipelines.phases.extract import ExtractDoFn, TaskRows
-from pipelines.plan import Task
 from pipelines.pool import Killed
+from pipelines.sources import Task
 from pipelines.workspace import Workspace
 from schemas.page import Page
 from schemas.tables import ANNOTATED_V1, VERDICT_V1

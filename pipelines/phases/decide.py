@@ -12,8 +12,8 @@ from pipelines import storage
 from pipelines.children import RejudgePool, rejudge_pool
 from pipelines.phases.annotate import FIXED_STAGES, annotated_file, read_annotated
 from pipelines.phases.extract import FOLDER, ExtractDoFn, TaskRows, task_file
-from pipelines.plan import Task
 from pipelines.progress import Heartbeat
+from pipelines.sources import Task
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.page import Page
 from schemas.recipe import Recipe

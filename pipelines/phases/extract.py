@@ -15,9 +15,9 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import storage
 from pipelines.children import RefinePool, refine_pool
-from pipelines.plan import Task, read_task
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
+from pipelines.sources import Task, read_task
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.page import Damage, Page, Skipped
 from schemas.recipe import Recipe
