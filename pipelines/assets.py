@@ -6,18 +6,23 @@ in with `corpusmill assets`.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from pipelines import storage
+from pipelines.account import versions
 from pipelines.children import setup_scrubber
 from schemas.errors import OutputError
 from schemas.recipe import Recipe
+from stages.language import model_path
 from stages.refine import RefineAssets
 from stages.tokens import Tokenizer
 from stages.url import Blocklist, UrlRules
 
+_BLOCK_BYTES = 1 << 20
 CACHE_VARIABLE = "CORPUSMILL_CACHE"
 
 
@@ -61,3 +66,17 @@ def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: Non
             f"set {CACHE_VARIABLE} to a folder that can be written"
         ) from error
     return RefineAssets(blocklist=folder)
+
+
+def stamp(recipe: Recipe) -> str:
+    """A hash of what can change a run's output beside the recipe's own values: the content of
+    the files that it names, and the versions of the libraries that do the work."""
+    digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
+    named = [entry.file for entry in recipe.url.lists]
+    named += [path for path in (recipe.tokenizer.model,) if path is not None]
+    model = model_path(recipe.language.model)
+    for path in (*named, str(model)):
+        with storage.open_input(path) as handle:
+            while block := handle.read(_BLOCK_BYTES):
+                digest.update(block)
+    return digest.hexdigest()

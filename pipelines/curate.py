@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import time
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -15,10 +14,12 @@ from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines import account, engine, storage
-from pipelines.account import Clock, Markers
-from pipelines.assets import check_assets, provide_assets
+from pipelines.account import Markers
+from pipelines.assets import check_assets, provide_assets, stamp
+from pipelines.claim import FILES, claim_output
+from pipelines.clocks import Clocks
 from pipelines.phases import dedup, extract, finish, pack, tokenize, tokenizer
-from pipelines.plan import SEGMENT_BYTES, Plan, claim_output, make_plan
+from pipelines.plan import SEGMENT_BYTES, Plan, make_plan
 from pipelines.progress import PhaseWatch, watching
 from pipelines.recipes import validate
 from pipelines.record import PhaseWork, build_record
@@ -27,9 +28,11 @@ from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import CorpusmillError, ReconcileError
 from schemas.recipe import Recipe
 from schemas.run import RunRecordV1
-from schemas.shards import ShardManifestV1
+from schemas.shards import MANIFEST_NAME, ShardManifestV1
 from stages.dedup import curve
 from stages.refine import RefineAssets
+
+_TASK_FILE = re.compile(r"[0-9a-f]{16}-\d{12}\.parquet")
 
 
 class CurateRequest(NamedTuple):
@@ -64,15 +67,13 @@ def curate(request: CurateRequest, console: Console, quiet: bool = False) -> Run
 
 
 def start(request: CurateRequest, annotated: bool = False) -> tuple[Plan, Workspace]:
-    """Check everything that can be checked before work, and claim the output folder."""
+    """Check everything that can be checked before work; the folder is claimed by execute."""
     validate(request.recipe)
     inputs = storage.match_inputs(request.inputs)
     check_assets(request.recipe)
     plan = make_plan(request.recipe, inputs, request.limit, request.segment_bytes)
-    plan = plan._replace(annotated=annotated)
-    workspace = Workspace(request.output.rstrip("/") or request.output)
-    claim_output(plan, workspace, request.resume)
-    return plan, workspace
+    plan = plan._replace(annotated=annotated, stamp=stamp(request.recipe))
+    return plan, Workspace(request.output.rstrip("/") or request.output)
 
 
 class Run:
@@ -93,22 +94,24 @@ class Run:
         self.console = console
         self.quiet = quiet
         self.clean = request.clean
+        self.resume = request.resume
         self.watch = ResourceWatch()
-        self.clocks: dict[str, Clock] = {}
         self.names = [task.name for task in plan.tasks]
+        self._account_stands = True
 
     def execute(self) -> RunRecordV1:
         """Run to the end and write the account. Raises what curate raises."""
-        started, cpu_started = time.monotonic(), self.watch.cpu_seconds()
-        with self.watch.sampling():
+        assets = provide_assets(self.plan.recipe, self._say)
+        with self.workspace.locked():
+            claim_output(self.plan, self.workspace, self.resume)
+            self.clocks = Clocks(self.workspace, self.plan.key, self.watch)
             self.say_curve()
-            work = self.run_phases(provide_assets(self.plan.recipe, self._say))
-            self._drop_stale(work.manifest)
-        record = self._record(work)
-        record.seconds = round(time.monotonic() - started, 3)
-        record.cpu_seconds = round(self.watch.cpu_seconds() - cpu_started, 3)
-        record.pages_per_second = round(record.phases[0].in_ / max(record.seconds, 1e-9), 2)
-        self._write_account(record)
+            with self.watch.sampling():
+                work = self.run_phases(assets)
+                self._drop_stale(work.manifest)
+            record = self._account(work)
+        if self.clean:
+            storage.remove_folder(self.workspace.work())
         if not record.phases[-1].kept:
             raise NothingKept(
                 f"no document was kept of {record.phases[0].in_} records: "
@@ -122,8 +125,14 @@ class Run:
         extracted = self._extract(assets)
         dedup_counts = self._dedup()
         finished = self._finish()
-        if not account.total(finished.values(), "counts")["kept"]:
-            storage.remove(self.workspace.shards())
+        kept = account.total(finished.values(), "counts")
+        if kept["in"] - kept["rejected"] != dedup_counts["counts"]["kept"]:
+            raise ReconcileError(
+                f"dedup kept {dedup_counts['counts']['kept']} documents, but finish took in "
+                f"{kept['in'] - kept['rejected']}: remove {self.workspace.work()} and run again"
+            )
+        if not kept["kept"]:
+            storage.remove_folder(self.workspace.shards())
             return PhaseWork(extracted, finished, dedup_counts)
         return PhaseWork(extracted, finished, dedup_counts, *self._pack(finished))
 
@@ -137,15 +146,13 @@ class Run:
         if minhash is not None:
             self._say(curve.table(minhash.bands, minhash.rows))
 
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        started, cpu_started = time.monotonic(), self.watch.cpu_seconds()
-        yield
-        before = self.clocks.get(name, Clock(0.0, 0.0))
-        self.clocks[name] = Clock(
-            before.seconds + time.monotonic() - started,
-            before.cpu_seconds + self.watch.cpu_seconds() - cpu_started,
-        )
+    def _begin_work(self) -> None:
+        """Files are about to change: what says that the run is finished goes first."""
+        if self._account_stands:
+            self._account_stands = False
+            manifest = self.workspace.shards(MANIFEST_NAME)
+            for path in (*map(self.workspace.path, FILES), manifest):
+                storage.remove(path)
 
     def _run_tasks(
         self,
@@ -158,6 +165,7 @@ class Run:
         done = self._markers(folder, keys)
         missing = [name for name in keys if name not in done]
         if missing:
+            self._begin_work()
             watch = PhaseWatch(self.workspace, folder, list(keys))
             with watching(title, watch, self.console, enabled=not self.quiet):
                 engine.run(lambda pipeline: build(pipeline, missing), self.options)
@@ -191,16 +199,17 @@ class Run:
             todo = [(tasks[name], keys[name]) for name in missing]
             extract.build(pipeline, todo, self.first_phase(assets))
 
-        with self._timed("extract"):
+        with self.clocks.timed("extract"):
             return self._run_tasks("extract", extract.FOLDER, keys, build)
 
     def _dedup(self) -> dict[str, Any]:
         marker = Marker(self.workspace.work("dedup.done.json"))
-        with self._timed("dedup"):
+        with self.clocks.timed("dedup"):
             before = marker.read(self.plan.key)
             if before is not None:
                 return before
-            storage.remove(self.workspace.work("clusters"))
+            self._begin_work()
+            storage.remove_folder(self.workspace.work("clusters"))
             started = self.watch.cpu_seconds()
             counts = dedup.run_dedup(
                 [extract.task_file(self.workspace, name, "keys") for name in self.names],
@@ -219,7 +228,8 @@ class Run:
                 "rules": {f"dedup.{m}": n for m, n in counts.rejected_by_method.items() if n},
                 "cpu_seconds_by_step": {"dedup": round(self.watch.cpu_seconds() - started, 6)},
             }
-            marker.write(self.plan.key, content)
+            clusters = storage.list_files(self.workspace.work("clusters"), ".parquet")
+            marker.write(self.plan.key, content, clusters)
             return content
 
     def _finish(self) -> Markers:
@@ -236,16 +246,16 @@ class Run:
                 self.workers,
             )
 
-        with self._timed("finish"):
+        with self.clocks.timed("finish"):
             done = self._run_tasks("finish", finish.FOLDER, keys, build)
             finish.publish_clusters(clusters, self.workspace)
             return done
 
     def _pack(self, finished: Markers) -> tuple[ShardManifestV1, Counter[str], Counter[str]]:
-        with self._timed("pack"):
-            text_bytes = sum(content["text_bytes"] for content in finished.values())
+        with self.clocks.timed("pack"):
+            train_bytes = sum(content["train_bytes"] for content in finished.values())
             trained = tokenizer.provide_tokenizer(
-                self.plan.recipe, self.names, self.plan.key, self.workspace, text_bytes
+                self.plan.recipe, self.names, self.plan.key, self.workspace, train_bytes
             )
             tokenized = self._tokenize()
             contents = self._merge(account.total(tokenized.values(), "tokens"))
@@ -255,10 +265,14 @@ class Run:
             steps.update(account.total(contents.values(), "cpu_seconds_by_step"))
             return manifest, account.total(contents.values(), "counts"), steps
 
+    def _token_key(self) -> str:
+        """Tokens and shards depend on the tokenizer, too."""
+        model = storage.read_bytes(self.workspace.shards(tokenizer.FILE_NAME))
+        return hashlib.sha256(self.plan.key.encode() + model).hexdigest()
+
     def _tokenize(self) -> Markers:
         seed = self.plan.recipe.shards.seed
-        model = storage.read_bytes(self.workspace.shards(tokenizer.FILE_NAME))
-        key = hashlib.sha256(self.plan.key.encode() + model).hexdigest()
+        key = self._token_key()
         keys = dict.fromkeys(self.names, key)
 
         def build(pipeline: beam.Pipeline, missing: list[str]) -> None:
@@ -270,9 +284,11 @@ class Run:
     def _merge(self, tokens_by_split: Counter[str]) -> Markers:
         shards = pack.plan_shards(tokens_by_split, self.plan.recipe.shards.tokens_per_shard)
         names = {shard.marker_name for shard in shards}
-        folder = self.workspace.work(pack.FOLDER)
-        done = {n: c for n, c in read_markers(folder, self.plan.key).items() if n in names}
-        if len(done) < len(shards):
+        folder, key = self.workspace.work(pack.FOLDER), self._token_key()
+        done = {n: c for n, c in read_markers(folder, key).items() if n in names}
+        # A range of keys without documents leaves no shard: tokens tell, not the number of shards.
+        if _tokens_of(done) != sum(tokens_by_split.values()):
+            self._begin_work()
             dtype = tokenizer.load_tokenizer(self.workspace).dtype
             engine.run(
                 lambda pipeline: pack.build(
@@ -281,16 +297,16 @@ class Run:
                     shards,
                     self.workspace,
                     dtype,
-                    self.plan.key,
+                    key,
                     frozenset(done),
                 ),
                 self.options,
             )
-            done = {n: c for n, c in read_markers(folder, self.plan.key).items() if n in names}
-        packed = sum(content["entry"]["tokens"] for content in done.values())
-        if packed != sum(tokens_by_split.values()):
+            done = {n: c for n, c in read_markers(folder, key).items() if n in names}
+        if _tokens_of(done) != sum(tokens_by_split.values()):
             raise ReconcileError(
-                f"{sum(tokens_by_split.values())} tokens were made, but the shards hold {packed}"
+                f"{sum(tokens_by_split.values())} tokens were made, but the shards hold "
+                f"{_tokens_of(done)}"
             )
         return done
 
@@ -299,7 +315,8 @@ class Run:
         current = {f"{name}.parquet" for name in self.names}
         for folder in ("documents", "rejected", "errors", "verdicts"):
             for path in storage.list_files(self.workspace.path(folder), ".parquet"):
-                if path.rsplit("/", 1)[-1] not in current:
+                name = path.rsplit("/", 1)[-1]
+                if name not in current and _TASK_FILE.fullmatch(name):
                     storage.remove(path)
         if manifest is not None:
             paths = {entry.path for entry in manifest.shards}
@@ -309,16 +326,25 @@ class Run:
                         if f"{split}/{path.rsplit('/', 1)[-1][: -len(suffix)]}" not in paths:
                             storage.remove(path)
 
-    def _record(self, work: PhaseWork) -> RunRecordV1:
-        runner = self.options.get_all_options().get("runner") or engine.LOCAL_RUNNER
-        environment = account.environment(str(runner), self.workers)
-        peak_bytes = self.watch.peak_memory_bytes
-        return build_record(self.plan, work, self.clocks, environment, peak_bytes)
-
-    def _write_account(self, record: RunRecordV1) -> None:
+    def _account(self, work: PhaseWork) -> RunRecordV1:
+        """The account of the run: the one that stands when nothing was left to do."""
+        path = self.workspace.run_file
+        if self._account_stands and storage.exists(path):
+            return RunRecordV1.from_bytes(storage.read_bytes(path), path)
         from pipelines.report import write_report
 
-        storage.write_bytes(self.workspace.run_file, record.to_json().encode())
+        self.clocks.save()
+        record = build_record(
+            self.plan,
+            work,
+            self.clocks,
+            account.environment(engine.runner_name(self.options), self.workers),
+            self.watch.peak_memory_bytes,
+        )
+        storage.write_bytes(path, record.to_json().encode())
         write_report(self.workspace)
-        if self.clean:
-            storage.remove(self.workspace.work())
+        return record
+
+
+def _tokens_of(shards: Markers) -> int:
+    return sum(content["entry"]["tokens"] for content in shards.values())

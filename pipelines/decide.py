@@ -9,12 +9,12 @@ from apache_beam.utils.shared import Shared
 from rich.console import Console
 
 from pipelines import storage
-from pipelines.assets import check_assets
+from pipelines.assets import check_assets, stamp
 from pipelines.curate import CurateRequest, Run
 from pipelines.phases import extract
 from pipelines.phases.annotate import annotated_file
 from pipelines.phases.decide import DecideDoFn
-from pipelines.plan import Plan, claim_output
+from pipelines.plan import Plan
 from pipelines.recipes import validate
 from pipelines.recipes.diff import changes
 from pipelines.sources import Task
@@ -65,8 +65,8 @@ def decide(request: DecideRequest, console: Console, quiet: bool = False) -> Run
         annotated=False,
         decided_from=source.output,
         decided_key=annotated.key,
+        stamp=stamp(request.recipe),
     )
-    claim_output(plan, workspace, request.resume)
     work = CurateRequest(
         inputs=[file.path for file in plan.inputs],
         output=workspace.output,

@@ -27,6 +27,11 @@ def make_options(runner: str | None, beam_arguments: list[str]) -> PipelineOptio
     return options
 
 
+def runner_name(options: PipelineOptions) -> str:
+    """The runner's name, for the account."""
+    return str(options.view_as(StandardOptions).runner or LOCAL_RUNNER)
+
+
 def is_local(options: PipelineOptions) -> bool:
     """Whether the workers are this process."""
     return options.view_as(StandardOptions).runner == LOCAL_RUNNER

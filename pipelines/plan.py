@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipelines import storage
 from pipelines.sources import Task, first_pages, tasks_of
 from pipelines.storage import InputFile
-from pipelines.workspace import Workspace
-from schemas.errors import UsageError
 from schemas.recipe import Recipe
 
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -35,6 +31,9 @@ class Plan(NamedTuple):
     """Folder of the annotated run that stands in for the inputs."""
     decided_key: str = ""
     """That run's key."""
+    stamp: str = ""
+    """Of what the recipe hash does not cover: files that the recipe names, versions of libraries
+    (pipelines.assets.stamp)."""
 
     @property
     def recipe_hash(self) -> str:
@@ -43,14 +42,16 @@ class Plan(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Work done under this key can be taken over: same recipe, inputs and limit."""
-        content = [self.recipe_hash, self.limit, [list(f) for f in self.inputs], *self._origin]
+        """Work done under this key can be taken over: same recipe, inputs, limit and cut."""
+        tasks = [self.task_key(task) for task in self.tasks]
+        content = [self.recipe_hash, self.limit, tasks, *self._origin]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def task_key(self, task: Task) -> str:
-        """As `key`, for one task: other inputs may come and go."""
+        """As `key`, for one task: other inputs may come and go, and paths be spelled otherwise
+        (the task's name holds the file's identity)."""
         stamp = next(f.stamp for f in self.inputs if f.path == task.path)
-        content = [self.recipe_hash, list(task), stamp, *self._origin]
+        content = [self.recipe_hash, [*task._replace(path="")], stamp, self.stamp, *self._origin]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @property
@@ -69,6 +70,7 @@ class Plan(NamedTuple):
             "annotated": self.annotated,
             "decided_from": self.decided_from,
             "decided_key": self.decided_key,
+            "stamp": self.stamp,
         }
         return json.dumps(content, indent=1).encode()
 
@@ -84,6 +86,7 @@ class Plan(NamedTuple):
             annotated=content["annotated"],
             decided_from=content["decided_from"],
             decided_key=content["decided_key"],
+            stamp=content["stamp"],
         )
 
 
@@ -98,53 +101,3 @@ def make_plan(
     if limit is not None:
         tasks = list(first_pages(tasks, limit))
     return Plan(recipe, inputs, tasks, limit)
-
-
-def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
-    """Write the plan down, after checking that the folder is ours to use.
-
-    Raises:
-        UsageError: the folder holds a run of another recipe or kind.
-    """
-    if not resume:
-        discard_run(workspace)
-    elif storage.exists(workspace.plan_file):
-        before = json.loads(storage.read_bytes(workspace.plan_file))
-        if before["recipe_hash"] != plan.recipe_hash:
-            raise UsageError(
-                f"{workspace.output} holds a run of recipe {before['recipe']['name']} "
-                f"({before['recipe_hash'][:12]}), not {plan.recipe.name} "
-                f"({plan.recipe_hash[:12]}): choose another --output, or --no-resume to replace it"
-            )
-        if _kind(before) != _kind(plan._asdict()):
-            raise UsageError(
-                f"{workspace.output} holds {_kind(before)}, not {_kind(plan._asdict())}: "
-                "choose another --output, or --no-resume to replace it"
-            )
-    storage.write_bytes(workspace.plan_file, plan.to_json())
-
-
-def _kind(plan: Mapping[str, Any]) -> str:
-    if plan.get("decided_from"):
-        return "a run of decide"
-    return "an annotated run" if plan.get("annotated") else "a run of curate"
-
-
-OWNED = [
-    ".work",
-    "documents",
-    "rejected",
-    "errors",
-    "verdicts",
-    "clusters",
-    "shards",
-    "run.json",
-    "report.html",
-    "DATA_CARD.md",
-]
-
-
-def discard_run(workspace: Workspace) -> None:
-    """Remove what a run leaves, and nothing else."""
-    for name in OWNED:
-        storage.remove(workspace.path(name))

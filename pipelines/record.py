@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipelines import account
-from pipelines.account import Clock, Markers
+from pipelines.account import Markers
+from pipelines.clocks import WHOLE, Clocks
 from pipelines.plan import Plan
 from schemas.errors import ReconcileError
 from schemas.run import InputRecord, PhaseCounts, RunRecordV1
@@ -30,15 +30,16 @@ class PhaseWork(NamedTuple):
 def build_record(
     plan: Plan,
     work: PhaseWork,
-    clocks: Mapping[str, Clock],
+    clocks: Clocks,
     environment: dict[str, Any],
     peak_memory_bytes: int,
 ) -> RunRecordV1:
-    """The account; the times of the whole run are left at 0.
+    """The account.
 
     Raises ReconcileError where counts do not add up.
     """
     phases = _phases(work, clocks)
+    whole = clocks.spent(WHOLE)
     rules = account.total(work.extracted.values(), "rules")
     rules.update(_carried_out(work))
     errors = account.total(work.extracted.values(), "error_kinds")
@@ -62,9 +63,9 @@ def build_record(
         shards=account.shard_summaries(work.manifest),
         fingerprint=work.manifest.fingerprint if work.manifest else None,
         cpu_seconds_by_step={name: round(n, 4) for name, n in _steps(work).most_common()},
-        cpu_seconds=0.0,
-        seconds=0.0,
-        pages_per_second=0.0,
+        cpu_seconds=round(whole.cpu_seconds, 3),
+        seconds=round(whole.seconds, 3),
+        pages_per_second=round(phases[0].in_ / max(whole.seconds, 1e-9), 2),
         peak_memory_bytes=peak_memory_bytes,
         versions=account.versions(),
         environment=environment,
@@ -73,7 +74,7 @@ def build_record(
     return record
 
 
-def _phases(work: PhaseWork, clocks: Mapping[str, Clock]) -> list[PhaseCounts]:
+def _phases(work: PhaseWork, clocks: Clocks) -> list[PhaseCounts]:
     finish_counts = account.total(work.finished.values(), "counts")
     # Dedup decides and finish carries it out: each rejection is counted once, in dedup.
     finish_counts["in"] -= finish_counts["rejected"]
@@ -84,8 +85,7 @@ def _phases(work: PhaseWork, clocks: Mapping[str, Clock]) -> list[PhaseCounts]:
     counts["finish"] = finish_counts
     if work.dedup is not None:
         counts["pack"] = work.packed or Counter()
-    none = Clock(0.0, 0.0)
-    return [account.phase(name, c, clocks.get(name, none)) for name, c in counts.items()]
+    return [account.phase(name, c, clocks.spent(name)) for name, c in counts.items()]
 
 
 def _carried_out(work: PhaseWork) -> Counter[str]:

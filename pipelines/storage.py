@@ -151,6 +151,17 @@ def exists(path: str) -> bool:
     return bool(FileSystems.exists(path))
 
 
+def size_of(path: str) -> int | None:
+    """Bytes of a file; None when it is not there."""
+    if not is_remote(path):
+        try:
+            return os.stat(path).st_size
+        except OSError:
+            return None
+    found = _match_store(path)
+    return found[0].size if found else None
+
+
 def list_files(folder: str, suffix: str) -> list[str]:
     """Files directly inside `folder` that end in `suffix`, sorted; none if there is no folder."""
     if is_remote(folder):
@@ -230,16 +241,26 @@ def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
 
 
 def remove(path: str) -> None:
-    """Delete a file or a folder with all it holds, if it is there."""
+    """Delete a file, if it is there."""
     if is_remote(path):
         from apache_beam.io.filesystems import FileSystems
 
         if FileSystems.exists(path):
             FileSystems.delete([path])
-    elif os.path.isdir(path):
-        shutil.rmtree(path)
     else:
         Path(path).unlink(missing_ok=True)
+
+
+def remove_folder(folder: str) -> None:
+    """Delete a folder with all it holds, if it is there; in a store, all objects below it."""
+    if is_remote(folder):
+        from apache_beam.io.filesystems import FileSystems
+
+        below = [file.path for file in _match_store(join(folder, "**"))]
+        if below:
+            FileSystems.delete(below)
+    elif os.path.isdir(folder):
+        shutil.rmtree(folder)
 
 
 def _one_line(error: BaseException) -> str:

@@ -71,9 +71,8 @@ def _by_url(url: str) -> Match:
     wanted = normalise(url)
 
     def match(table: pa.Table) -> pa.Array:
-        return pa.array(
-            [u == url or normalise(u) == wanted for u in table.column("url").to_pylist()]
-        )
+        urls = table.column("url").to_pylist()
+        return pa.array([u == url or normalise(u) == wanted for u in urls], pa.bool_())
 
     return match
 

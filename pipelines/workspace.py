@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pipelines import storage
+from schemas.errors import OutputError
 
 DONE_SUFFIX = ".done.json"
 
@@ -37,6 +42,34 @@ class Workspace(NamedTuple):
         """A path below OUT/shards."""
         return self.path("shards", *parts)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second run out of the folder while this one works there.
+
+        The lock ends with the process, however it ends. Remote stores have none.
+        Raises OutputError, naming the other process, when the folder is taken.
+        """
+        if storage.is_remote(self.output) or os.name != "posix":
+            yield
+            return
+        import fcntl
+
+        path = self.work("lock")
+        os.makedirs(self.work(), exist_ok=True)
+        with open(path, "a+", encoding="utf-8") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                handle.seek(0)
+                holder = handle.read().strip() or "another process"
+                raise OutputError(
+                    f"another run works in {self.output} ({holder}): wait for it or end it"
+                ) from error
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+            handle.flush()
+            yield
+
 
 class Marker(NamedTuple):
     """The record of one finished piece of work: written after its files, so that a file set
@@ -45,20 +78,33 @@ class Marker(NamedTuple):
     path: str
 
     def read(self, key: str) -> dict[str, Any] | None:
-        """The recorded content, or None when the work is undone or was done for another key."""
+        """The recorded content, or None when the work is undone, was done for another key, or
+        its files are no longer there as they were written."""
         if not storage.exists(self.path):
             return None
-        content = json.loads(storage.read_bytes(self.path))
-        return content["content"] if content.get("key") == key else None
+        record = json.loads(storage.read_bytes(self.path))
+        if record.get("key") != key:
+            return None
+        if any(storage.size_of(path) != size for path, size in self._files(record)):
+            return None
+        content: dict[str, Any] = record["content"]
+        return content
 
-    def write(self, key: str, content: dict[str, Any]) -> None:
-        """Declare the work done for `key`."""
-        data = json.dumps({"key": key, "content": content}, sort_keys=True)
+    def _files(self, record: dict[str, Any]) -> Iterator[tuple[str, int]]:
+        folder = self.path.rsplit("/.work/", 1)[0]
+        for path, size in record["files"].items():
+            yield storage.join(folder, path), size
+
+    def write(self, key: str, content: dict[str, Any], files: Iterable[str]) -> None:
+        """Declare the work done for `key`, with the files below OUT that it left."""
+        folder = self.path.rsplit("/.work/", 1)[0] + "/"
+        sizes = {path.removeprefix(folder): storage.size_of(path) for path in files}
+        data = json.dumps({"key": key, "content": content, "files": sizes}, sort_keys=True)
         storage.write_bytes(self.path, data.encode())
 
 
 def read_markers(folder: str, key: str) -> dict[str, dict[str, Any]]:
-    """Name -> content of every marker in `folder` that was written for `key`."""
+    """Name -> content of every marker in `folder` whose work is done for `key`."""
     found = {}
     for path in storage.list_files(folder, DONE_SUFFIX):
         content = Marker(path).read(key)

@@ -55,14 +55,16 @@ class AnnotatedRows(TaskRows):
     def _add_key(self, shared: dict[str, Any], outcome: Outcome) -> None:
         """Nothing is deduplicated."""
 
-    def write(self, workspace: Workspace) -> None:
-        """All files of the task, each atomically."""
-        super().write(workspace)
+    def write(self, workspace: Workspace) -> list[str]:
+        """All files of the task, each atomically; returns their paths for the marker."""
+        paths = super().write(workspace)
         for path, rows, schema in (
             (annotated_file(workspace, self.task.name), self.annotated, ANNOTATED_V1),
             (workspace.path(VERDICTS, f"{self.task.name}.parquet"), self.verdicts, VERDICT_V1),
         ):
             storage.write_table(path, pa.Table.from_pylist(rows, schema=schema))
+            paths.append(path)
+        return paths
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """As of any task, and how often each rule is the verdict; "" for kept documents."""

@@ -43,10 +43,10 @@ def decide_task(
         heartbeat.beat(rows.counts, done / len(pages))
     # Pages turned down before their URL was looked at were taken over first: back to file order.
     rows.rejected.sort(key=lambda row: row["warc_offset"])
-    rows.write(workspace)
+    files = rows.write(workspace)
     rows.steps["decide"] += time.thread_time() - thread_started
     content = rows.summary(time.monotonic() - started)
-    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content)
+    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content, files)
     heartbeat.stop()
     return content
 

@@ -21,7 +21,6 @@ from pipelines.phases.dedup_files import (
     read_counts,
     read_edges,
     read_keys,
-    remove_folder,
 )
 from pipelines.phases.members import ClusterRow, Key
 from schemas.errors import ReconcileError
@@ -95,7 +94,7 @@ def run_dedup(
             run.over_files(edge_limit)
         return _reconcile(total, settings, read_counts(run.counts_file))
     finally:
-        remove_folder(work)
+        storage.remove_folder(work)
 
 
 class _Run(NamedTuple):
@@ -159,7 +158,7 @@ class _Run(NamedTuple):
             counts = storage.join(self.work, f"round-{number}.json")
             following = storage.join(self.work, f"round-{number}")
             engine.run(_round_builder(files, following, counts), self.options)
-            remove_folder(folder)
+            storage.remove_folder(folder)
             folder = following
             if not read_counts(counts).get("changed", 0):
                 return folder

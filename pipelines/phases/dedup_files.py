@@ -180,13 +180,3 @@ def connect_files(edges: str, stars: str) -> None:
     for number, start in enumerate(range(0, len(found), step)):
         table = pa.table({"edges": [found[start : start + step]]}, schema=_EDGE_SCHEMA)
         storage.write_table(storage.join(stars, f"stars-{number:05d}.parquet"), table)
-
-
-def remove_folder(folder: str) -> None:
-    """Delete a work folder; stores without folders lose their files one by one."""
-    if storage.is_remote(folder):
-        # The pattern becomes `folder/**`: files of sub-folders too.
-        for path in storage.list_files(folder, "*"):
-            storage.remove(path)
-    else:
-        storage.remove(folder)

@@ -32,6 +32,10 @@ from schemas.verdict import Failure, Outcome, Rejection
 from stages.refine import RefineAssets
 
 FOLDER = "extract"
+SCRUB_MARGIN_CHARS = 500
+"""Characters of a rejected text kept beyond its sample until PII is replaced: an address that the
+cut goes through must be seen whole."""
+
 SEGMENTS_IN_FLIGHT = 2
 """Segments that one worker reads at a time: the children stay busy while one of them ends."""
 
@@ -48,11 +52,11 @@ def extract_task(
         share = (page.warc_offset - task.start) / max(task.end - task.start, 1)
         heartbeat.beat(rows.counts, share)
     read_seconds = time.thread_time() - thread_started
-    rows.write(workspace)
+    files = rows.write(workspace)
     rows.steps["read"] += read_seconds
     rows.steps["write"] += time.thread_time() - thread_started - read_seconds
     content = rows.summary(time.monotonic() - started)
-    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content)
+    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content, files)
     heartbeat.stop()
     return content
 
@@ -153,7 +157,7 @@ class TaskRows:
                 "threshold": rejection.threshold,
                 "rule_version": rejection.rule_version,
                 "language": outcome.language,
-                "text": outcome.text[:REJECTED_TEXT_CHARS],
+                "text": outcome.text[: REJECTED_TEXT_CHARS + SCRUB_MARGIN_CHARS],
                 "detail": rejection.detail,
                 "warc_file": page.warc_file,
                 "warc_offset": page.warc_offset,
@@ -201,17 +205,19 @@ class TaskRows:
             }
         )
 
-    def write(self, workspace: Workspace) -> None:
-        """All four files of the task, each atomically; the marker comes after them."""
+    def write(self, workspace: Workspace) -> list[str]:
+        """All files of the task, each atomically; returns their paths for the marker."""
         tables = (
             ("documents", self.documents, DOCUMENT_V1),
             ("keys", self.keys, KEY_V1),
             ("rejected", self.rejected, REJECTED_V1),
             ("errors", self.errors, ERROR_V1),
         )
+        paths = []
         for name, rows, schema in tables:
-            path = task_file(workspace, self.task.name, name)
-            storage.write_table(path, pa.Table.from_pylist(rows, schema=schema))
+            paths.append(task_file(workspace, self.task.name, name))
+            storage.write_table(paths[-1], pa.Table.from_pylist(rows, schema=schema))
+        return paths
 
     def summary(self, seconds: float) -> dict[str, Any]:
         """Counts and CPU seconds, as the marker keeps them."""

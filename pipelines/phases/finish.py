@@ -18,7 +18,7 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import storage
 from pipelines.children import Scrubbed, ScrubPool, scrub_pool
-from pipelines.phases.extract import task_file
+from pipelines.phases.extract import SCRUB_MARGIN_CHARS, task_file
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
@@ -86,7 +86,7 @@ def finish_task(
             counts["kept"] += 1
         heartbeat.beat(counts, counts["kept"] / max(len(survivors), 1))
     rejected = list(_scrub_samples(rejected, pool))
-    _write(workspace, name, kept, rejected, errors)
+    files = _write(workspace, name, kept, rejected, errors)
     content = {
         "counts": dict(counts),
         "rules": dict(rules),
@@ -94,14 +94,14 @@ def finish_task(
         "error_kinds": dict(Counter("pii." + e["error"] for e in errors if e["stage"] == "pii")),
         "languages": dict(Counter(d["language"] for d in kept)),
         "splits": dict(Counter(d["split"] for d in kept)),
-        "text_bytes": sum(len(d["text"].encode()) for d in kept),
+        "train_bytes": sum(len(d["text"].encode()) for d in kept if d["split"] == TRAIN),
         "cpu_seconds_by_step": {
             "pii": round(scrub_seconds, 6),
             "finish": round(time.thread_time() - thread_started, 6),
         },
         "seconds": round(time.monotonic() - started, 3),
     }
-    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content)
+    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content, files)
     heartbeat.stop()
     return content
 
@@ -140,7 +140,7 @@ def _duplicate_row(document: dict[str, Any], member: Membership) -> dict[str, An
         "threshold": 1.0,
         "rule_version": 1,
         "language": document["language"],
-        "text": document["text"][:REJECTED_TEXT_CHARS],
+        "text": document["text"][: REJECTED_TEXT_CHARS + SCRUB_MARGIN_CHARS],
         "detail": f"cluster {member.cluster_id}",
         "warc_file": document["warc_file"],
         "warc_offset": document["warc_offset"],
@@ -161,7 +161,7 @@ def _error_row(document: dict[str, Any], killed: Killed) -> dict[str, Any]:
 
 def _scrub_samples(rows: list[dict[str, Any]], pool: ScrubPool) -> Iterator[dict[str, Any]]:
     for row, result in pool.results(rows, _text_of, _text_bytes):
-        row["text"] = "" if isinstance(result, Killed) else result[0]
+        row["text"] = "" if isinstance(result, Killed) else result[0][:REJECTED_TEXT_CHARS]
         yield row
 
 
@@ -171,14 +171,17 @@ def _write(
     kept: list[dict[str, Any]],
     rejected: list[dict[str, Any]],
     errors: list[dict[str, Any]],
-) -> None:
+) -> list[str]:
+    paths = []
     for folder, rows, schema in (
         ("documents", kept, DOCUMENT_V1),
         ("rejected", rejected, REJECTED_V1),
         ("errors", errors, ERROR_V1),
     ):
         table = pa.Table.from_pylist(rows, schema=schema)
-        storage.write_table(workspace.path(folder, f"{name}.parquet"), table)
+        paths.append(workspace.path(folder, f"{name}.parquet"))
+        storage.write_table(paths[-1], table)
+    return paths
 
 
 class FinishDoFn(beam.DoFn):

@@ -140,6 +140,7 @@ def pack_shard(
     index = stream.index()
     storage.write_bytes(f"{prefix}.idx", index)
     _write_docs(shard, [row for _, row, _ in rows], workspace)
+    files = [f"{prefix}.bin", f"{prefix}.idx", docs_file(workspace, shard.marker_name)]
     content = {
         "entry": ShardEntry(
             path=shard.path,
@@ -152,7 +153,7 @@ def pack_shard(
         "cpu_seconds_by_step": {"pack": round(time.process_time() - cpu_started, 6)},
         "seconds": round(time.monotonic() - started, 3),
     }
-    Marker(workspace.work(FOLDER, shard.marker_name + DONE_SUFFIX)).write(key, content)
+    Marker(workspace.work(FOLDER, shard.marker_name + DONE_SUFFIX)).write(key, content, files)
     return content
 
 

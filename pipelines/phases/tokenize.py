@@ -46,8 +46,12 @@ _READ = ["id", "split", "text", "url", "language", "source", "warc_file", "warc_
 
 
 def shuffle_key(document_id: str, seed: int) -> int:
-    """The document's place in the global order: an unsigned 64-bit hash of its id."""
-    return xxhash.xxh3_64_intdigest(document_id.encode(), seed=seed)
+    """The document's place in the global order: an unsigned 64-bit hash of its id.
+
+    Prefixed, so that it is independent of the hash that decides the split: otherwise validation
+    would be one end of the order, and shards of very unequal size.
+    """
+    return xxhash.xxh3_64_intdigest(b"order:" + document_id.encode(), seed=seed)
 
 
 def tokenize_task(
@@ -68,14 +72,15 @@ def tokenize_task(
             start += len(tokens)
             tokens_by_split[row["split"]] += len(tokens)
     table = pa.Table.from_pylist(rows, schema=TOKEN_ROW)
-    storage.write_table(index_file(workspace, name), table)
+    files = [token_file(workspace, name), index_file(workspace, name)]
+    storage.write_table(files[1], table)
     content = {
         "counts": {"in": len(rows), "kept": len(rows), "rejected": 0, "errors": 0},
         "tokens": dict(tokens_by_split),
         "cpu_seconds_by_step": {"tokenize": round(time.process_time() - cpu_started, 6)},
         "seconds": round(time.monotonic() - started, 3),
     }
-    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content)
+    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content, files)
     return content
 
 

@@ -23,41 +23,41 @@ _SAMPLE_SEED = 0x5A
 
 
 def provide_tokenizer(
-    recipe: Recipe, names: list[str], key: str, workspace: Workspace, text_bytes: int
+    recipe: Recipe, names: list[str], key: str, workspace: Workspace, train_bytes: int
 ) -> dict[str, Any]:
     """Put the tokenizer into OUT/shards and mark it; returns the marker's content.
 
-    Training reads the documents whose hashed id falls under sample_bytes / text_bytes, in order
+    Training reads the documents whose hashed id falls under sample_bytes / train_bytes, in order
     of that hash: the same text in the same order, whatever wrote the files.
     """
     marker = Marker(workspace.work("tokenizer.done.json"))
     target = workspace.shards(FILE_NAME)
     before = marker.read(key)
-    if before is not None and storage.exists(target):
+    if before is not None:
         return before
     started, cpu_started = time.monotonic(), time.process_time()
     if recipe.tokenizer.model is not None:
         storage.write_bytes(target, storage.read_bytes(recipe.tokenizer.model))
     else:
-        _train(recipe.tokenizer, names, workspace, target, text_bytes)
+        _train(recipe.tokenizer, names, workspace, target, train_bytes)
     content = {
         "trained": recipe.tokenizer.model is None,
         "cpu_seconds_by_step": {"tokenizer": round(time.process_time() - cpu_started, 6)},
         "seconds": round(time.monotonic() - started, 3),
     }
-    marker.write(key, content)
+    marker.write(key, content, [target])
     return content
 
 
 def _train(
-    settings: Tokenizer, names: list[str], workspace: Workspace, target: str, text_bytes: int
+    settings: Tokenizer, names: list[str], workspace: Workspace, target: str, train_bytes: int
 ) -> None:
-    if text_bytes == 0:
+    if train_bytes == 0:
         raise CorpusmillError(
-            "no document was kept, so there is no text to train a tokenizer on: see rejected/ and "
-            "errors/, or name a model with --set tokenizer.model=FILE"
+            "every kept document fell into validation, so there is no text to train a tokenizer "
+            "on: lower shards.validation_fraction, or name a model with --set tokenizer.model=FILE"
         )
-    share = min(1.0, settings.sample_bytes / text_bytes)
+    share = min(1.0, settings.sample_bytes / train_bytes)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / FILE_NAME
         tokens.train_sentencepiece(_sample(names, workspace, share), local, settings)

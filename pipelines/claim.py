@@ -1,0 +1,78 @@
+"""Taking an output folder for a run, without harm to what lies there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipelines import storage
+from pipelines.plan import Plan
+from pipelines.workspace import Workspace
+from schemas.errors import UsageError
+
+FOLDERS = (".work", "documents", "rejected", "errors", "verdicts", "clusters", "shards")
+FILES = ("run.json", "report.html", "DATA_CARD.md")
+
+
+def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
+    """Write the plan down, after checking that the folder is ours to use.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe or kind, or files of ours' names that
+            no run left; nothing is touched then.
+    """
+    before = _run_before(workspace)
+    if before is None:
+        _refuse_foreign(workspace)
+    elif not resume:
+        discard_run(workspace)
+    else:
+        _refuse_other(plan, before, workspace)
+    storage.write_bytes(workspace.plan_file, plan.to_json())
+
+
+def _run_before(workspace: Workspace) -> Mapping[str, Any] | None:
+    """The plan, or after --clean the account, of the run that the folder holds."""
+    for path in (workspace.plan_file, workspace.run_file):
+        if storage.exists(path):
+            found: dict[str, Any] = json.loads(storage.read_bytes(path))
+            return found
+    return None
+
+
+def _refuse_foreign(workspace: Workspace) -> None:
+    for name in (*FOLDERS, *FILES):
+        if name != ".work" and storage.exists(workspace.path(name)):
+            raise UsageError(
+                f"{workspace.path(name)} is not the work of a run: choose another --output"
+            )
+
+
+def _refuse_other(plan: Plan, before: Mapping[str, Any], workspace: Workspace) -> None:
+    if before["recipe_hash"] != plan.recipe_hash:
+        raise UsageError(
+            f"{workspace.output} holds a run of recipe {before['recipe']['name']} "
+            f"({before['recipe_hash'][:12]}), not {plan.recipe.name} "
+            f"({plan.recipe_hash[:12]}): choose another --output, or --no-resume to replace it"
+        )
+    held, wanted = _kind(before), _kind(plan._asdict())
+    if held != wanted:
+        raise UsageError(
+            f"{workspace.output} holds {held}, not {wanted}: "
+            "choose another --output, or --no-resume to replace it"
+        )
+
+
+def _kind(run: Mapping[str, Any]) -> str:
+    if run.get("decided_from"):
+        return "a run of decide"
+    return "an annotated run" if run.get("annotated") else "a run of curate"
+
+
+def discard_run(workspace: Workspace) -> None:
+    """Remove what a run leaves, and nothing else."""
+    for name in FILES:
+        storage.remove(workspace.path(name))
+    for name in FOLDERS:
+        storage.remove_folder(workspace.path(name))
