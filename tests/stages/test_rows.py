@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import io
 import json
+from datetime import UTC, datetime
+from typing import BinaryIO, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +64,104 @@ def test_any_cut_gives_every_line_once(texts: list[str], cuts: list[int]) -> Non
         for event in read_json_lines(io.BytesIO(data), start, end, "f")
     ]
     assert parts == whole
+
+
+def page(row: dict[str, object]) -> Page:
+    made = page_of_row(row, "f.jsonl", 0, "jsonl")
+    assert isinstance(made, Page)
+    return made
+
+
+@pytest.mark.parametrize("field", ["url", "date", "id", "text", "html"])
+def test_lone_surrogates_are_replaced_in_every_field(field: str) -> None:
+    row: dict[str, object] = {"text": "t", field: "a\ud800b"}
+    if field == "html":
+        del row["text"]
+    made = page(row)
+    assert any("a?b" in str(value) for value in made)
+    for value in made:
+        if isinstance(value, str):
+            value.encode()
+
+
+def test_a_surrogate_in_a_field_name_does_not_reach_the_detail() -> None:
+    damage = page_of_row({"\ud800": 1}, "f", 0, "jsonl")
+    assert isinstance(damage, Damage)
+    damage.detail.encode()
+
+
+def test_bytes_are_text_when_they_are_utf8() -> None:
+    assert page({"text": "ü".encode()}).text == "ü"
+    damage = page_of_row({"text": b"\xff\xfe"}, "f", 7, "parquet")
+    assert isinstance(damage, Damage)
+    assert (damage.offset, damage.error) == (7, "bad_text")
+
+
+def test_html_as_bytes_keeps_its_charset_for_the_decoder() -> None:
+    made = page({"html": b"<meta charset=latin1>\xfc"})
+    assert (made.body, made.content_type) == (b"<meta charset=latin1>\xfc", "text/html")
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, 5, True])
+def test_what_is_no_string_does_not_become_text(value: object) -> None:
+    damage = page_of_row({"text": value}, "f", 0, "jsonl")
+    assert isinstance(damage, Damage)
+    assert damage.error == "text_not_a_string"
+    assert "text" in damage.detail
+
+
+def test_dates_and_numbers_become_strings_and_lists_do_not() -> None:
+    when = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
+    made = page({"text": "t", "id": 7, "date": when, "url": ["x"], "uri": "https://e.org"})
+    assert (made.record_id, made.date) == ("7", "2024-01-02T03:04:05+00:00")
+    assert made.url == "https://e.org"
+
+
+@pytest.mark.parametrize(
+    "nested", [{"url": "https://e.org", "date": None}, [("url", "https://e.org"), ("x", "y")]]
+)
+def test_nulls_give_way_to_nested_fields(nested: object) -> None:
+    made = page({"text": "t", "url": None, "date": "2020", "metadata": nested})
+    assert (made.url, made.date) == ("https://e.org", "2020")
+
+
+def test_a_nan_is_a_null() -> None:
+    assert page({"text": float("nan"), "content": "t", "url": float("nan")}).text == "t"
+
+
+def test_blank_text_gives_way_to_what_is_full() -> None:
+    assert page({"text": " ", "html": "<p>x</p>"}).body == b"<p>x</p>"
+    assert page({"text": "", "content": "t"}).text == "t"
+    assert page({"text": "", "html": ""}).text == ""
+
+
+def packed(*rows: object) -> bytes:
+    return gzip.compress(lines_of(*rows), mtime=0)
+
+
+@pytest.mark.parametrize("harm", ["truncate", "crc", "deflate", "not_gzip"])
+def test_damaged_compression_ends_with_the_offset_of_the_lost_line(harm: str) -> None:
+    rows = [{"text": hashlib.sha256(bytes([n])).hexdigest() * 40} for n in range(200)]
+    data = bytearray(packed(*rows))
+    if harm == "truncate":
+        del data[len(data) // 2 :]
+    elif harm == "crc":
+        data[-8] ^= 1
+    elif harm == "deflate":
+        data[len(data) // 2] ^= 0xFF
+        data[len(data) // 2 + 1 : len(data) // 2 + 60] = b"\xff" * 59
+    else:
+        data[:2] = b"{}"
+    with gzip.open(io.BytesIO(bytes(data))) as handle:
+        events = list(read_json_lines(cast(BinaryIO, handle), 0, 2**62, "f"))
+    *pages, last = events
+    assert isinstance(last, Damage)
+    assert last.error == "corrupt_gzip"
+    whole = lines_of(*rows)
+    begins = [0, *(n + 1 for n, byte in enumerate(whole) if byte == 10)]
+    offsets = [e.warc_offset if isinstance(e, Page) else e.offset for e in pages]
+    assert offsets == begins[: len(pages)]
+    if harm != "deflate":
+        assert last.offset in (begins[len(pages)], len(whole))
+    if harm == "not_gzip":
+        assert (pages, last.offset) == ([], 0)
