@@ -37,6 +37,8 @@ def find_trail(workspace: Workspace, url: str | None, document_id: str | None) -
     """
     if (url is None) == (document_id is None):
         raise UsageError("give exactly one of --url and --id")
+    if not (url or document_id):
+        raise UsageError("an empty --url or --id names no document")
     if not storage.exists(workspace.run_file):
         raise InputError(f"{workspace.output} holds no finished run (no run.json)")
     matches = _by_id(document_id) if document_id is not None else _by_url(url or "")

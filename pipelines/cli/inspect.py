@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+from pipelines.cli.terminal import to_json, visible
 
 if TYPE_CHECKING:
     from pipelines.trail import Trail
@@ -34,9 +35,9 @@ def inspect(
 
     trail = find_trail(Workspace(output.rstrip("/")), url, id)
     if as_json:
-        typer.echo(json.dumps(trail._asdict(), indent=2, ensure_ascii=False, default=str))
+        typer.echo(to_json(trail._asdict(), indent=2))
     else:
-        _print(trail, Console(soft_wrap=True, highlight=False))
+        _print(trail, Console(soft_wrap=True, highlight=False, emoji=False))
 
 
 def _print(trail: Trail, console: Console) -> None:
@@ -53,18 +54,20 @@ def _print(trail: Trail, console: Console) -> None:
         _fields(console, row, [name for name in row if name not in ("text", "signals")])
         console.print("  signals")
         for name, value in sorted(row["signals"]):
-            console.print(f"    {name:44} {value:.6g}", markup=False)
+            console.print(f"    {visible(name):44} {value:.6g}", markup=False)
         _text(console, row["text"])
     for row in trail.verdicts:
         decision = "keep" if row["rule"] is None else f"turn down by {row['rule']}"
-        console.print(f"[bold]verdict[/bold]  the recipe would {decision}")
+        console.print("[bold]verdict[/bold]", end="  ")
+        console.print(visible(f"the recipe would {decision}", one_line=True), markup=False)
         _fields(console, row, ("stage", "value", "threshold", "rule_version", "detail"))
     if trail.clusters:
         console.print("[bold]cluster[/bold]")
         for row in trail.clusters:
             kept = "kept   " if row["kept"] else "dropped"
             place = f"{row['warc_file']} at {row['warc_offset']}"
-            console.print(f"  {kept} {row['id']} by {row['method']}, {place}", markup=False)
+            line = f"  {kept} {row['id']} by {row['method']}, {place}"
+            console.print(visible(line, one_line=True), markup=False)
     for row in trail.shards:
         console.print("[bold]shard[/bold]")
         _fields(console, row, ("split", "shard", "position", "tokens"))
@@ -73,13 +76,13 @@ def _print(trail: Trail, console: Console) -> None:
 def _fields(console: Console, row: dict[str, Any], names: tuple[str, ...] | list[str]) -> None:
     for name in names:
         if row.get(name) is not None:
-            console.print(f"  {name:16} {row[name]}", markup=False)
+            console.print(f"  {name:16} {visible(str(row[name]), one_line=True)}", markup=False)
 
 
 def _text(console: Console, text: str) -> None:
     shown = text[:TEXT_CHARS]
     console.print(f"  text ({len(text):,} characters)")
-    for line in shown.splitlines():
-        console.print(f"    {line}", markup=False)
+    for line in shown.split("\n"):
+        console.print(f"    {visible(line)}", markup=False)
     if len(shown) < len(text):
         console.print("    …")

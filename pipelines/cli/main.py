@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from pipelines.cli import assets, curate, decide, demo, inspect, recipes, report, shards, verify
+from pipelines.cli.terminal import visible
 from schemas.errors import CorpusmillError, UsageError
 
 app = typer.Typer(
@@ -60,9 +61,9 @@ def run(arguments: list[str], debug: bool = False) -> int:
 
 
 def _complain(line: str) -> None:
-    console = Console(stderr=True, soft_wrap=True)
+    console = Console(stderr=True, soft_wrap=True, emoji=False)
     console.print("[bold red]error:[/bold red] ", end="")
-    console.print(line, markup=False, highlight=False)
+    console.print(visible(line, one_line=True), markup=False, highlight=False)
 
 
 def _quiet_libraries(debug: bool) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 import yaml
 from rich.console import Console
 from rich.table import Table
+
+from pipelines.cli.terminal import to_json
 
 _NAME = Annotated[str, typer.Argument(help="A name from `recipes list`, or a YAML file.")]
 _SET = Annotated[list[str] | None, typer.Option("--set", help="key=value, as in curate.")]
@@ -33,7 +34,7 @@ def list_recipes(as_json: _JSON = False) -> None:
             {"name": r.name, "version": r.version, "description": r.description, "hash": r.hash()}
             for r in recipes
         ]
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(to_json(rows, indent=2))
         return
     table = Table(box=None)
     for column in ("name", "version", "hash", "description"):
@@ -51,7 +52,7 @@ def show(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
     recipe = load(name, overrides or [])
     content = {**recipe.model_dump(mode="json"), "hash": recipe.hash()}
     if as_json:
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(to_json(content, indent=2))
     else:
         typer.echo(
             yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100), nl=False
@@ -66,12 +67,12 @@ def diff(before: _NAME, after: _NAME, as_json: _JSON = False) -> None:
 
     found = changes(load(before), load(after))
     if as_json:
-        typer.echo(json.dumps([c._asdict() for c in found], indent=2, ensure_ascii=False))
+        typer.echo(to_json([c._asdict() for c in found], indent=2))
         return
     if not found:
         typer.echo(f"{before} and {after} decide the same")
     for change in found:
-        left, right = (json.dumps(v, ensure_ascii=False) for v in (change.before, change.after))
+        left, right = to_json(change.before), to_json(change.after)
         typer.echo(f"{change.key}: {left} -> {right}")
 
 
@@ -83,7 +84,7 @@ def validate_recipe(name: _NAME, overrides: _SET = None, as_json: _JSON = False)
     recipe = load(name, overrides or [])
     validate(recipe)
     if as_json:
-        typer.echo(json.dumps({"name": recipe.name, "hash": recipe.hash(), "valid": True}))
+        typer.echo(to_json({"name": recipe.name, "hash": recipe.hash(), "valid": True}))
         return
     from schemas.recipe import Rule
     from stages.dedup import curve

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines.cli.terminal import to_json, visible
 from schemas.shards import MANIFEST_NAME, ShardManifestV1
 
 _FOLDER = Annotated[Path, typer.Argument(help="OUT/shards, or its manifest.json.")]
@@ -35,11 +35,13 @@ def info(
     if as_json:
         typer.echo(manifest.to_json(), nl=False)
         return
-    typer.echo(f"tokenizer    {manifest.tokenizer.file} ({manifest.vocab_size:,} pieces)")
+    file = visible(manifest.tokenizer.file, one_line=True)
+    typer.echo(f"tokenizer    {file} ({manifest.vocab_size:,} pieces)")
     typer.echo(f"type         {manifest.dtype}, documents end in {manifest.eos_id}")
-    typer.echo(f"fingerprint  {manifest.fingerprint}")
+    typer.echo(f"fingerprint  {visible(manifest.fingerprint, one_line=True)}")
     for entry in manifest.shards:
-        typer.echo(f"{entry.path:28} {entry.docs:>10,} documents {entry.tokens:>14,} tokens")
+        path = visible(entry.path, one_line=True)
+        typer.echo(f"{path:28} {entry.docs:>10,} documents {entry.tokens:>14,} tokens")
 
 
 @app.command("cat")
@@ -63,9 +65,9 @@ def cat(
     for tokens in itertools.islice(reader.documents(split), first, first + count):
         text = tokenizer.decode(tokens)
         if as_json:
-            typer.echo(json.dumps({"tokens": tokens.tolist(), "text": text}, ensure_ascii=False))
+            typer.echo(to_json({"tokens": tokens.tolist(), "text": text}))
         else:
-            typer.echo(text)
+            typer.echo(visible(text))
             typer.echo(f"--- {len(tokens):,} tokens ---")
 
 
@@ -76,7 +78,7 @@ def check_shards(folder: _FOLDER) -> None:
 
     problems = check(manifest_path(folder))
     for problem in problems:
-        typer.echo(problem)
+        typer.echo(visible(problem, one_line=True))
     if problems:
         raise typer.Exit(1)
     typer.echo("ok")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
+
+from pipelines.cli.terminal import to_json, visible
 
 
 def register(app: typer.Typer) -> None:
@@ -25,11 +26,11 @@ def verify(
     checks = list(verify_run(Workspace(output.rstrip("/")), check))
     failed = [c for c in checks if c.problem]
     if as_json:
-        typer.echo(json.dumps([c._asdict() for c in checks], indent=2))
+        typer.echo(to_json([c._asdict() for c in checks], indent=2))
     else:
         for row in checks:
             typer.echo(f"{'FAILED' if row.problem else 'ok':6}  {row.name}")
             if row.problem:
-                typer.echo(f"        {row.problem}")
+                typer.echo(f"        {visible(row.problem, one_line=True)}")
     if failed:
         raise typer.Exit(1)
