@@ -59,10 +59,17 @@ def document_id(page: Page) -> str:
     """32 hex digits over URL, date and payload: a record has the same id wherever it lies."""
     digest = xxhash.xxh3_128()
     payload = page.body if page.text is None else page.text.encode("utf-8", "surrogatepass")
-    for part in (page.url.encode("utf-8", "surrogatepass"), page.date.encode(), payload):
+    names = (text.encode("utf-8", "surrogatepass") for text in (page.url, page.date))
+    for part in (*names, payload):
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)
     return digest.hexdigest()
+
+
+def internal_error(step: str, error: Exception) -> Failure:
+    """An exception that nobody foresaw: it costs the page that met it, and names its type."""
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    return Failure(step, "internal_error", message.encode("utf-8", "replace").decode("utf-8"))
 
 
 class _Walk:
@@ -81,12 +88,20 @@ class _Walk:
         self.extractor = ""
         self.n_words = 0
         self.signals: dict[str, float] = {}
+        self.host = ""
         self.seconds: dict[str, float] = {}
+        self.step = "page"
+        """What is under way."""
         self._clock = time.process_time()
 
-    def lap(self, step: str) -> None:
+    def begin(self, step: str) -> None:
+        """End the step that is under way and begin another."""
+        self._charge()
+        self.step = step
+
+    def _charge(self) -> None:
         now = time.process_time()
-        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._clock
+        self.seconds[self.step] = self.seconds.get(self.step, 0.0) + now - self._clock
         self._clock = now
 
     def ends(self, rejection: Rejection | None) -> Rejection | None:
@@ -106,11 +121,12 @@ class _Walk:
         url_hash: int = 0,
         bands: bytes = b"",
     ) -> Outcome:
+        self._charge()
         page = self.page
         return Outcome(
             id=document_id(page),
             url=page.url,
-            host=host_of(page.url),
+            host=self.host,
             text=self.text,
             language=self.language,
             language_score=self.language_score,
@@ -149,21 +165,24 @@ class Refiner:
     def refine(self, page: Page) -> Outcome:
         """Take one page through the recipe, the cheap checks first.
 
-        Returns an Outcome for whatever the page holds; MemoryError becomes a Failure. Only a
-        crash or the CPU limit ends the process, which the pool turns into a Failure.
+        Returns an Outcome for whatever the page holds; any exception becomes a Failure of the step
+        that it came from. Only a crash or the CPU limit ends the process, which the pool turns
+        into a Failure.
         """
         walk = _Walk(page, self._annotate)
         try:
             return self._walk(page, walk)
         except ExtractionError as error:
-            walk.lap("extract")
             return walk.end(failure=Failure("extract", "extraction_failed", str(error)[:500]))
         except MemoryError:
             limit = self.recipe.extract.memory_mb
             detail = f"the page needs more than extract.memory_mb={limit}"
             return walk.end(failure=Failure("extract", "out_of_memory", detail))
+        except Exception as error:  # noqa: BLE001 - one page's defect is its own row in errors/
+            return walk.end(failure=internal_error(walk.step, error))
 
     def _walk(self, page: Page, walk: _Walk) -> Outcome:
+        walk.host = host_of(page.url)
         damage = damage_of(page)
         if damage and page.record_type != "revisit":
             return walk.end(failure=Failure("read", "damaged_payload", damage))
@@ -177,18 +196,18 @@ class Refiner:
     def _find_text(self, page: Page, walk: _Walk) -> Rejection | None:
         walk.mime = effective_mime(page) if page.text is None else "text/plain"
         rejection = check_page(page, walk.mime, self.recipe.page)
-        walk.lap("page")
         if rejection is None:
+            walk.begin("url")
             rejection = walk.ends(self._urls.check(page.url))
-            walk.lap("url")
         return rejection if rejection is not None else self._extract_text(page, walk)
 
     def _judge(self, walk: _Walk) -> Rejection | None:
         recipe = self.recipe
+        walk.begin("language")
         walk.language, walk.language_score = self._identifier.top(walk.text)
         rejection = walk.ends(check_language(walk.language, walk.language_score, recipe.language))
-        walk.lap("language")
         if rejection is None:
+            walk.begin("quality")
             judgement = decide.judge(
                 walk.text, recipe.quality, walk.language, annotate=self._annotate
             )
@@ -198,27 +217,27 @@ class Refiner:
             elif judgement.text != walk.text:
                 walk.n_words = TextView(walk.text).n_words
             rejection = walk.ends(judgement.rejection)
-            walk.lap("quality")
         return rejection
 
     def _extract_text(self, page: Page, walk: _Walk) -> Rejection | None:
         recipe = self.recipe
         if page.text is not None:
+            walk.begin("extract")
             walk.text, walk.charset, walk.extractor = (
                 tidy(page.text, recipe.extract),
                 "utf-8",
                 "none",
             )
         else:
+            walk.begin("decode")
             decoded = charset.decode(page.body, page.content_type)
             walk.charset = decoded.charset
-            walk.lap("decode")
             rejection = self._pass_gate(decoded.text, walk)
             if rejection is not None:
                 return rejection
+            walk.begin("extract")
             text = self._extract(decoded.text, recipe.extract, page.url)
             walk.text, walk.extractor = tidy(text, recipe.extract), recipe.extract.name
-        walk.lap("extract")
         if not walk.text.strip():
             return Rejection("extract", "extract.empty", 0.0, 1.0)
         return None
@@ -228,6 +247,7 @@ class Refiner:
         gated = recipe.gate is not None and recipe.language.keep is not None
         if not gated and not self._annotate:
             return None
+        walk.begin("gate")
         raw = raw_text(html)
         characters = recipe.gate.characters if recipe.gate is not None else 0
         if self._annotate:
@@ -238,13 +258,12 @@ class Refiner:
             rejection = walk.ends(
                 check_gate_sample(walk.gate, self._identifier, recipe.language, recipe.gate)
             )
-        walk.lap("gate")
         if rejection is not None:
             walk.text = raw
         return rejection
 
     def _keep(self, page: Page, walk: _Walk) -> Outcome:
+        walk.begin("hash")
         content, url_hash = content_hash(walk.text), url_key(page.url)
         bands = self._bands(walk.text) if self._bands else b""
-        walk.lap("hash")
         return walk.end(content=content, url_hash=url_hash, bands=bands)

@@ -19,7 +19,7 @@ from stages.language import (
     check_language,
     model_path,
 )
-from stages.refine import RefineAssets
+from stages.refine import RefineAssets, internal_error
 from stages.signals import family_of
 from stages.url import Blocklist, UrlRules
 
@@ -52,47 +52,48 @@ class Rejudger:
             limit = self.recipe.extract.memory_mb
             detail = f"the page needs more than extract.memory_mb={limit}"
             failure = Failure("extract", "out_of_memory", detail)
-            return page._replace(failure=failure, seconds_by_step=clock.seconds, annotation=None)
+        except Exception as error:  # noqa: BLE001 - one page's defect is its own row in errors/
+            failure = internal_error(clock.step, error)
+        return page._replace(failure=failure, seconds_by_step=clock.end(), annotation=None)
 
     def _rejudge(self, page: Outcome, clock: _Clock) -> Outcome:
         rejection = self._urls.check(page.url)
-        clock.lap("url")
         if rejection is not None:
             return _turned_down(page, rejection, "", clock)
         sample = page.annotation.gate if page.annotation is not None else None
         if sample is not None and self.recipe.gate is not None:
+            clock.begin("gate")
             settings, gate = self.recipe.language, self.recipe.gate
             rejection = check_gate_sample(sample, self._identifier, settings, gate)
-            clock.lap("gate")
             if rejection is not None:
                 return _turned_down(page, rejection, sample.start, clock)
         if page.failure is not None:
-            return page._replace(seconds_by_step=clock.seconds, annotation=None)
+            return page._replace(seconds_by_step=clock.end(), annotation=None)
         if not page.text.strip():
             empty = Rejection("extract", "extract.empty", 0.0, 1.0)
             return _turned_down(page, empty, page.text, clock)
         return self._judge(page, clock)
 
     def _judge(self, page: Outcome, clock: _Clock) -> Outcome:
+        clock.begin("language")
         language, score = page.language, page.language_score
         if not self._language_known:
             language, score = self._identifier.top(page.text)
         page = page._replace(language=language, language_score=score, annotation=None)
         rejection = check_language(language, score, self.recipe.language)
-        clock.lap("language")
         if rejection is not None:
-            return page._replace(rejection=rejection, seconds_by_step=clock.seconds)
+            return page._replace(rejection=rejection, seconds_by_step=clock.end())
+        clock.begin("quality")
         judgement = decide.judge(
             page.text, self.recipe.quality, language, known=self._known(page.signals)
         )
-        clock.lap("quality")
         page = page._replace(
             text=judgement.text,
             signals=judgement.signals,
             n_chars=len(judgement.text),
             n_words=judgement.n_words,
             rejection=judgement.rejection,
-            seconds_by_step=clock.seconds,
+            seconds_by_step=clock.end(),
         )
         return page if page.rejection is not None else self._keep(page, clock)
 
@@ -105,23 +106,34 @@ class Rejudger:
         return known
 
     def _keep(self, page: Outcome, clock: _Clock) -> Outcome:
+        clock.begin("hash")
         content, url_hash = content_hash(page.text), url_key(page.url)
         bands = self._bands(page.text) if self._bands else b""
-        clock.lap("hash")
-        return page._replace(content_hash=content, url_key=url_hash, bands=bands)
+        return page._replace(
+            content_hash=content, url_key=url_hash, bands=bands, seconds_by_step=clock.end()
+        )
 
 
 class _Clock:
     """CPU seconds of this process by step."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+        self.step = "url"
+        """What is under way."""
+        self._seconds: dict[str, float] = {}
         self._before = time.process_time()
 
-    def lap(self, step: str) -> None:
+    def begin(self, step: str) -> None:
+        """End the step that is under way and begin another."""
+        self.end()
+        self.step = step
+
+    def end(self) -> dict[str, float]:
+        """Charge the step that is under way; returns the seconds of all."""
         now = time.process_time()
-        self.seconds[step] = now - self._before
+        self._seconds[self.step] = self._seconds.get(self.step, 0.0) + now - self._before
         self._before = now
+        return self._seconds
 
 
 def _turned_down(page: Outcome, rejection: Rejection, text: str, clock: _Clock) -> Outcome:
@@ -131,7 +143,7 @@ def _turned_down(page: Outcome, rejection: Rejection, text: str, clock: _Clock) 
         language="",
         language_score=0.0,
         signals={},
-        seconds_by_step=clock.seconds,
+        seconds_by_step=clock.end(),
         rejection=rejection,
         failure=None,
         annotation=None,

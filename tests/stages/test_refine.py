@@ -149,3 +149,52 @@ def test_words_of_a_text_without_spaces_are_counted(refiner: Refiner) -> None:
     )
     assert outcome.kept, outcome.rejection
     assert outcome.n_words > 50
+
+
+STEPS = {
+    "page": "stages.refine.check_page",
+    "decode": "stages.refine.charset.decode",
+    "gate": "stages.refine.raw_text",
+    "extract": "stages.refine.tidy",
+    "language": "stages.refine.check_language",
+    "quality": "stages.refine.decide.judge",
+    "hash": "stages.refine.content_hash",
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_defect_costs_the_page_that_met_it(
+    refiner: Refiner, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("float division\nby \ud800 zero")
+
+    monkeypatch.setattr(STEPS[step], fail)
+    failure = refiner.refine(page()).failure
+    assert failure == (step, "internal_error", "ZeroDivisionError: float division by ? zero")
+    monkeypatch.undo()
+    assert refiner.refine(page()).kept
+
+
+def test_a_defect_in_what_every_outcome_has_costs_one_page_too(
+    refiner: Refiner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(url: str) -> str:
+        raise RecursionError(url)
+
+    monkeypatch.setattr("stages.refine.host_of", fail)
+    failure = refiner.refine(page()).failure
+    assert failure is not None
+    assert failure[:2] == ("page", "internal_error")
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+def test_an_end_of_the_process_is_no_failure_of_a_page(
+    refiner: Refiner, monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise end
+
+    monkeypatch.setattr("stages.refine.check_page", stop)
+    with pytest.raises(end):
+        refiner.refine(page())

@@ -231,3 +231,20 @@ def test_a_sample_passes_the_gate_as_the_whole_text_does(raw: str, looked: int, 
     settings = Language(keep={"en": 0.65})
     sample = gate_sample(raw, looked + more)
     assert check_gate_sample(sample, LID, settings, gate) == check_gate(raw, LID, settings, gate)
+
+
+@pytest.mark.parametrize(
+    ("step", "where"),
+    [("language", "check_language"), ("quality", "decide.judge"), ("hash", "content_hash")],
+)
+def test_a_defect_costs_the_page_that_met_it(
+    monkeypatch: pytest.MonkeyPatch, step: str, where: str
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    rejudger = Rejudger(RECIPES["fineweb"], RECIPES["fineweb"], NO_ASSETS)
+    before = annotated("fineweb", "good")
+    monkeypatch.setattr(f"stages.rejudge.{where}", fail)
+    failure = rejudger.rejudge(before).failure
+    assert failure == (step, "internal_error", "ZeroDivisionError: division by zero")
