@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipelines import account
 from pipelines.account import Markers
 from pipelines.clocks import WHOLE, Clocks
+from pipelines.names import shown
 from pipelines.plan import Plan
 from schemas.errors import ReconcileError
 from schemas.run import InputRecord, PhaseCounts, RunRecordV1
@@ -46,7 +47,7 @@ def build_record(
     errors.update(account.total(work.finished.values(), "error_kinds"))
     record = RunRecordV1(
         corpusmill_version=account.corpusmill_version(),
-        inputs=[InputRecord(path=f.path, size=f.size) for f in plan.inputs],
+        inputs=[InputRecord(path=shown(f.path), size=f.size) for f in plan.inputs],
         limit=plan.limit,
         annotated=plan.annotated,
         decided_from=plan.decided_from or None,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import io
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, Literal, NamedTuple, cast
 
-import pyarrow.parquet as pq
 import xxhash
 
 from pipelines import storage
+from pipelines.names import base_name, identity_of, shown
+from pipelines.parquet_rows import read_rows, row_ranges
 from pipelines.storage import InputFile
-from schemas.errors import InputError
+from schemas.errors import UsageError
 from schemas.page import Damage, Page, Skipped
-from stages.rows import page_of_row, read_json_lines
+from stages.rows import read_json_lines
 from stages.warc import Segment, plan_segments, read_segment
 
 Kind = Literal["warc", "jsonl", "jsonl.gz", "parquet"]
@@ -28,6 +28,13 @@ _SUFFIXES: tuple[tuple[str, Kind], ...] = (
     (".ndjson.gz", "jsonl.gz"),
     (".parquet", "parquet"),
 )
+_UNPACK = "unpack it and name the files in it"
+_RECOMPRESS = "decompress it, or recompress it with gzip, and name that file"
+_UNREADABLE = {
+    **dict.fromkeys((".zst", ".zstd", ".bz2", ".xz", ".lzma", ".lz4", ".br"), _RECOMPRESS),
+    **dict.fromkeys((".7z", ".zip", ".rar", ".tar", ".tgz", ".tar.gz", ".wacz"), _UNPACK),
+}
+"""Packings that are known and not read, and what to do about them."""
 
 
 class Task(NamedTuple):
@@ -39,11 +46,21 @@ class Task(NamedTuple):
     start: int
     end: int
     size: int
+    label: str
+    """Of the file, in documents and errors."""
+    max_pages: int | None = None
+    """Read no further than this many pages."""
 
 
 def kind_of(path: str) -> Kind:
-    """By name; whatever is not JSONL or Parquet is read as WARC (or ARC, or WET)."""
-    name = path.lower().split("?", 1)[0]
+    """By name; whatever is not JSONL or Parquet is read as WARC (or ARC, or WET).
+
+    Raises UsageError for a packing that is not read.
+    """
+    name = base_name(path).lower()
+    for suffix, advice in _UNREADABLE.items():
+        if name.endswith(suffix):
+            raise UsageError(f"--input {shown(path)}: {suffix} is not read; {advice}")
     return next((kind for suffix, kind in _SUFFIXES if name.endswith(suffix)), "warc")
 
 
@@ -59,93 +76,72 @@ def tasks_of(file: InputFile, segment_bytes: int) -> list[Task]:
     elif kind == "jsonl.gz":
         ranges = [(0, 2**62)]
     else:
-        ranges = _row_ranges(file.path)
-    stem = xxhash.xxh64_hexdigest(file.path.encode("utf-8", "surrogateescape"))
+        ranges = row_ranges(file.path)
+    identity = file.identity or identity_of(file.path)
+    stem = xxhash.xxh64_hexdigest(identity.encode("utf-8", "surrogateescape"))
+    label = file.label or base_name(file.path)
     return [
-        Task(f"{stem}-{start:012d}", kind, file.path, start, end, file.size)
+        Task(f"{stem}-{start:012d}", kind, file.path, start, end, file.size, label)
         for start, end in ranges
     ]
 
 
-def _row_ranges(path: str) -> list[tuple[int, int]]:
-    try:
-        with storage.open_input(path) as handle:
-            metadata = pq.ParquetFile(handle).metadata
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from error
-    cuts = [0]
-    for index in range(metadata.num_row_groups):
-        cuts.append(cuts[-1] + metadata.row_group(index).num_rows)
-    return list(itertools.pairwise(cuts)) or [(0, 0)]
-
-
 def read_task(task: Task) -> Iterator[Page | Skipped | Damage]:
-    """Everything that lies in a task's range, in file order. Raises InputError only when the
-    file cannot be opened."""
+    """Everything that lies in a task's range, in file order, up to `max_pages` pages.
+
+    Raises InputError only when the file cannot be opened.
+    """
+    left = task.max_pages
+    if left == 0:
+        return
     with storage.open_input(task.path) as handle:
-        if task.kind == "warc":
-            yield from read_segment(handle, Segment(task.path, task.start, task.end, task.size))
-        elif task.kind == "parquet":
-            yield from _read_parquet(handle, task)
-        elif task.kind == "jsonl":
-            yield from read_json_lines(handle, task.start, task.end, _base_name(task.path))
-        else:
-            yield from _read_gzip_lines(handle, task)
+        for event in _READERS[task.kind](handle, task):
+            yield event
+            if left is not None and isinstance(event, Page):
+                left -= 1
+                if left == 0:
+                    return
+
+
+def _read_warc(handle: BinaryIO, task: Task) -> Iterator[Page | Skipped | Damage]:
+    segment = Segment(task.label, task.start, task.end, task.size)
+    if "/" not in task.label:
+        yield from read_segment(handle, segment)
+        return
+    for event in read_segment(handle, segment):
+        yield event._replace(warc_file=task.label) if isinstance(event, Page) else event
+
+
+def _read_lines(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:
+    return read_json_lines(handle, task.start, task.end, task.label)
 
 
 def _read_gzip_lines(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:
     with gzip.open(handle, "rb") as lines:
-        position = 0
-        try:
-            for page in read_json_lines(
-                cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, lines))),
-                task.start,
-                task.end,
-                _base_name(task.path),
-            ):
-                position = page.warc_offset if isinstance(page, Page) else page.offset
-                yield page
-        except (EOFError, OSError, ValueError) as error:
-            yield Damage(position, 0, "corrupt_gzip", " ".join(str(error).split())[:200])
+        yield from read_json_lines(cast(BinaryIO, lines), task.start, task.end, task.label)
 
 
 def _read_parquet(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:
-    file = pq.ParquetFile(handle)
-    first = 0
-    for index in range(file.metadata.num_row_groups):
-        rows = file.metadata.row_group(index).num_rows
-        if task.start <= first < task.end:
-            yield from _read_row_group(file, index, first, _base_name(task.path))
-        first += rows
+    return read_rows(handle, task.start, task.end, task.label)
 
 
-def _read_row_group(
-    file: pq.ParquetFile, index: int, first: int, name: str
-) -> Iterator[Page | Damage]:
-    try:
-        rows = file.read_row_group(index).to_pylist()
-    except (OSError, ValueError) as error:
-        yield Damage(first, 0, "corrupt_row_group", " ".join(str(error).split())[:200])
-        return
-    for number, row in enumerate(rows):
-        yield page_of_row(row, name, first + number, "parquet")
-
-
-def _base_name(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
+_READERS: dict[Kind, Callable[[BinaryIO, Task], Iterator[Page | Skipped | Damage]]] = {
+    "warc": _read_warc,
+    "jsonl": _read_lines,
+    "jsonl.gz": _read_gzip_lines,
+    "parquet": _read_parquet,
+}
 
 
 def first_pages(tasks: list[Task], limit: int) -> Iterator[Task]:
-    """The tasks, the last one cut short, that hold the first `limit` pages."""
+    """The tasks, the last one cut short, that hold the first `limit` pages. Reads them once."""
     left = limit
     for task in tasks:
         if left <= 0:
             return
-        end = task.end
-        for event in read_task(task):
+        held, end = 0, task.start
+        for event in read_task(task._replace(max_pages=left)):
             if isinstance(event, Page):
-                left -= 1
-                if left <= 0:
-                    end = event.warc_offset + 1
-                    break
-        yield task._replace(end=min(end, task.end))
+                held, end = held + 1, event.warc_offset + 1
+        left -= held
+        yield task._replace(end=min(end, task.end), max_pages=held) if left <= 0 else task

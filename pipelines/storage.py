@@ -9,6 +9,7 @@ import glob
 import io
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,11 @@ from typing import BinaryIO, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.names import WEB, identity_of, is_remote, labels_of, place_of, shown
+from pipelines.web import check_ranges, open_url, reason, size_of_url
 from schemas.errors import InputError, OutputError, UsageError
 
 _GLOB_CHARACTERS = frozenset("*?[")
-_HTTP_BLOCK_BYTES = 4 * 1024 * 1024
 
 
 class InputFile(NamedTuple):
@@ -31,11 +33,10 @@ class InputFile(NamedTuple):
     size: int
     stamp: str
     """Local files: modification time in ns; remote: the store's time stamp; https: empty."""
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path names a store rather than a local file."""
-    return "://" in path
+    identity: str = ""
+    """What is the same for every spelling of the path."""
+    label: str = ""
+    """The file's name in documents and errors, unique among the inputs of a run."""
 
 
 def join(folder: str, *parts: str) -> str:
@@ -44,28 +45,43 @@ def join(folder: str, *parts: str) -> str:
 
 
 def match_inputs(patterns: Iterable[str]) -> list[InputFile]:
-    """Resolve paths, globs and URLs to files, each once, in order of path.
+    """Resolve paths, globs and URLs to files, in order of their absolute path.
+
+    A file named more than once, by whatever spelling or link, is read once, by its first name.
 
     Raises:
         UsageError: a pattern matches nothing.
-        InputError: a file cannot be read.
+        InputError: a file cannot be read, or not by ranges.
     """
     found: dict[str, InputFile] = {}
     for pattern in patterns:
         matches = _match(pattern)
         if not matches:
-            raise UsageError(f"--input {pattern} matches no file; check the path and the quotes")
-        for file in matches:
-            found[file.path] = file
-    return [found[path] for path in sorted(found)]
+            raise UsageError(
+                f"--input {shown(pattern)} matches no file; check the path and the quotes"
+            )
+        for file in sorted(matches):
+            identity = identity_of(file.path)
+            found.setdefault(identity, file._replace(identity=identity))
+    files = sorted(found.values(), key=lambda file: place_of(file.path))
+    _check_servers(files)
+    labels = labels_of(file.path for file in files)
+    return [file._replace(label=labels[file.path]) for file in files]
+
+
+def _check_servers(files: list[InputFile]) -> None:
+    """Ask every server once for a part of a file."""
+    first = {file.path.split("/")[2]: file for file in reversed(files) if file.path.startswith(WEB)}
+    for file in first.values():
+        check_ranges(file.path, file.size)
 
 
 def _match(pattern: str) -> list[InputFile]:
-    if pattern.startswith(("http://", "https://")):
-        return [InputFile(pattern, _http_size(pattern), "")]
+    if pattern.startswith(WEB):
+        return [InputFile(pattern, size_of_url(pattern), "")]
     if is_remote(pattern):
         return _match_store(pattern)
-    if _GLOB_CHARACTERS & set(pattern):
+    if _GLOB_CHARACTERS & set(pattern) and not os.path.lexists(pattern):
         paths = glob.glob(pattern, recursive=True)
     else:
         paths = [pattern] if os.path.lexists(pattern) else []
@@ -81,10 +97,16 @@ def _match(pattern: str) -> list[InputFile]:
 
 def _local_file(path: str) -> InputFile:
     try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(
+                f"{shown(path)} is a pipe or device, which cannot be read twice or in parts: "
+                "write it to a file and name that"
+            )
         with open(path, "rb"):
-            status = os.stat(path)
+            pass
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        raise InputError(f"cannot read {shown(path)}: {error.strerror or error}") from error
     return InputFile(path, status.st_size, str(status.st_mtime_ns))
 
 
@@ -100,29 +122,14 @@ def _match_store(pattern: str) -> list[InputFile]:
     ]
 
 
-def _http_size(url: str) -> int:
-    import fsspec
-
-    try:
-        file_system, path = fsspec.core.url_to_fs(url)
-        size = file_system.info(path).get("size")
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"cannot read {url}: {_one_line(error)}") from error
-    if size is None:
-        raise InputError(f"{url} does not tell its size; download it and name the local file")
-    return int(size)
-
-
 def open_input(path: str) -> BinaryIO:
     """Open for reading and seeking, as the bytes lie in the store (no decompression).
 
     Raises InputError when the file cannot be opened.
     """
     try:
-        if path.startswith(("http://", "https://")):
-            import fsspec
-
-            return cast(BinaryIO, fsspec.open(path, "rb", block_size=_HTTP_BLOCK_BYTES).open())
+        if path.startswith(WEB):
+            return open_url(path)
         if is_remote(path):
             from apache_beam.io.filesystem import CompressionTypes
             from apache_beam.io.filesystems import FileSystems
@@ -133,7 +140,7 @@ def open_input(path: str) -> BinaryIO:
             )
         return open(path, "rb")
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {_one_line(error)}") from error
+        raise InputError(f"cannot read {shown(path)}: {reason(error)}") from error
 
 
 def read_bytes(path: str) -> bytes:

@@ -75,7 +75,7 @@ class TaskRows:
     def __init__(self, task: Task, recipe_hash: str) -> None:
         self.task = task
         self.recipe_hash = recipe_hash
-        self.file = task.path.rsplit("/", 1)[-1]
+        self.file = task.label
         self.counts: Counter[str] = Counter({"in": 0, "kept": 0, "rejected": 0, "errors": 0})
         self.skipped: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
@@ -292,8 +292,15 @@ class ExtractDoFn(beam.DoFn):
             for running in self._running:
                 for name, count in running.result()["counts"].items():
                     self._pages[name].inc(count)
+        except KeyboardInterrupt:
+            # The tasks under way would take minutes: without children they end at once.
+            self._stop_children()
+            raise
         finally:
             self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _stop_children(self) -> None:
+        self._pool.close()
 
 
 def build(

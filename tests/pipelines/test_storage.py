@@ -71,10 +71,10 @@ class RangeHandler(http.server.BaseHTTPRequestHandler):
         self._reply(self.content)
 
     def _reply(self, body: bytes) -> None:
-        if self.path != "/file.warc.gz":
+        if self.path.split("?")[0] not in ("/file.warc.gz", "/whole.warc.gz"):
             self.send_error(404)
             return
-        wanted = self.headers.get("Range")
+        wanted = self.headers.get("Range") if "file" in self.path else None
         first, last = 0, len(self.content) - 1
         if wanted and body:
             low, _, high = wanted.removeprefix("bytes=").partition("-")
@@ -83,7 +83,8 @@ class RangeHandler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {first}-{last}/{len(self.content)}")
         else:
             self.send_response(200)
-        self.send_header("Accept-Ranges", "bytes")
+        if "file" in self.path:
+            self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(last - first + 1))
         self.end_headers()
         self.wfile.write(body[first : last + 1])
@@ -110,5 +111,44 @@ def test_http_inputs_are_read_by_ranges(server: str) -> None:
 
 
 def test_http_404_is_one_line(server: str) -> None:
-    with pytest.raises(InputError, match="cannot read http://"):
-        storage.match_inputs([f"{server}/nothing.warc.gz"])
+    with pytest.raises(InputError, match=r"cannot read http://[^ ]*gz: the server answers 404"):
+        storage.match_inputs([f"{server}/nothing.warc.gz?key=secret"])
+
+
+def test_a_server_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"cannot read http://[^ ]*gz: Connection refused"):
+        storage.match_inputs(["http://127.0.0.1:1/x.warc.gz"])
+
+
+def test_a_server_that_sends_files_whole_is_refused_before_work(server: str) -> None:
+    with pytest.raises(InputError, match="cannot be read by ranges; download it"):
+        storage.match_inputs([f"{server}/whole.warc.gz"])
+
+
+def test_keys_of_signed_urls_stay_out_of_labels(server: str) -> None:
+    (file,) = storage.match_inputs([f"{server}/file.warc.gz?key=secret"])
+    assert file.label == "file.warc.gz"
+    assert file.path.endswith("key=secret")
+
+
+def test_spellings_and_links_of_a_file_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.warc").write_bytes(b"x")
+    (tmp_path / "b.warc").symlink_to("a.warc")
+    (file,) = storage.match_inputs(["./a.warc", "a.warc", str(tmp_path / "a.warc"), "*.warc"])
+    assert (file.path, file.label) == ("./a.warc", "a.warc")
+    assert file.identity == str((tmp_path / "a.warc").resolve())
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.warc")
+    with pytest.raises(InputError, match="is a pipe or device.*write it to a file"):
+        storage.match_inputs([str(tmp_path / "p.warc")])
+
+
+def test_a_name_with_glob_characters_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a[1].warc").write_bytes(b"x")
+    (file,) = storage.match_inputs([str(tmp_path / "a[1].warc")])
+    assert file.label == "a[1].warc"
