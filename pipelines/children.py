@@ -7,9 +7,11 @@ two CPU seconds and a hundred megabytes.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
-from pipelines.pool import KillablePool, Limits
+from pipelines.pool import KillablePool, Killed, Limits
 from schemas.page import Page
 from schemas.recipe import Pii, Recipe
 from schemas.verdict import Outcome
@@ -23,7 +25,7 @@ RejudgePool = KillablePool[Outcome, Outcome]
 Scrubbed = tuple[str, dict[str, int], float]
 """Text, counts by kind, CPU seconds."""
 
-ScrubPool = KillablePool[str, Scrubbed]
+ScrubPool = KillablePool[str, Scrubbed | Killed]
 
 
 def refine_pool(
@@ -59,21 +61,36 @@ def setup_rejudger(
     return Rejudger(recipe, annotated, assets).rejudge
 
 
-def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed]:
+def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed | Killed]:
     """What each child calls once. Presidio's recognizers are slow to import: only when the recipe
-    asks for any kind."""
+    asks for any kind.
+
+    The function raises nothing: a document that cannot be scrubbed must cost that document (it
+    may not be kept as it is) and not the run.
+    """
     if not settings.kinds:
         return _unchanged
     from stages.pii import Scrubber
 
     scrubber = Scrubber(settings)
 
-    def scrub(text: str) -> Scrubbed:
+    def scrub(text: str) -> Scrubbed | Killed:
         begun = time.process_time()
-        scrubbed, counts = scrubber.scrub(text)
+        try:
+            scrubbed, counts = scrubber.scrub(text)
+        except MemoryError:
+            return Killed("out_of_memory", "the text needs more than extract.memory_mb")
+        except Exception as error:  # noqa: BLE001 (becomes a row of errors/)
+            return Killed("internal_error", _place_of(error))
         return scrubbed, counts, time.process_time() - begun
 
     return scrub
+
+
+def _place_of(error: Exception) -> str:
+    """Kind and place of an error without its message, which may quote the document."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 def _unchanged(text: str) -> Scrubbed:

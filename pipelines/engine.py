@@ -7,24 +7,54 @@ from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import create_runner
 
 from schemas import errors
-from schemas.errors import CorpusmillError
+from schemas.errors import CorpusmillError, UsageError
 
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's own default, DirectRunner, tries to fetch another runner when online: the same flag
 would run different engines. The in-memory FnApiRunner is named instead."""
 
+USUAL_RUNNERS = (LOCAL_RUNNER, "PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner")
+_RUNNERS = {
+    name.lower().removesuffix("runner"): name for name in StandardOptions.KNOWN_RUNNER_NAMES
+}
+
 _WHILE_RUNNING = re.compile(r"\s*\[while running '[^']*'\]")
+_INTERRUPT = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
 _OURS = re.compile(r"(?:schemas\.errors\.)?(\w+Error): ([^\n\\]+)")
 
 
 def make_options(runner: str | None, beam_arguments: list[str]) -> PipelineOptions:
-    """Beam options from the command line; the local runner unless another one is named."""
+    """Beam options from the command line; the local runner unless another one is named.
+
+    Raises UsageError for a name that is no runner, or one that needs what is not installed.
+    """
     options = PipelineOptions(beam_arguments)
-    name = runner or LOCAL_RUNNER
-    options.view_as(StandardOptions).runner = LOCAL_RUNNER if name == "DirectRunner" else name
+    named = runner or LOCAL_RUNNER
+    name = _RUNNERS.get(named.lower().removesuffix("runner"), named)
+    if name == "DirectRunner":
+        name = LOCAL_RUNNER
+    try:
+        create_runner(name)
+    except (ImportError, ValueError, AttributeError, TypeError) as error:
+        raise UsageError(_no_runner(name, error)) from error
+    options.view_as(StandardOptions).runner = name
     return options
+
+
+def _no_runner(name: str, error: Exception) -> str:
+    if name in _RUNNERS.values() or "." in name:
+        return f"--runner {name} cannot be used: {_one_line(error)}"
+    return (
+        f"--runner {name} is no Beam runner; the usual ones: {', '.join(USUAL_RUNNERS)} "
+        "(or the full name of a class)"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def runner_name(options: PipelineOptions) -> str:
@@ -42,6 +72,7 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
 
     Raises:
         CorpusmillError: a worker raised one; its one line comes through every runner.
+        KeyboardInterrupt: Ctrl-C, whatever Beam wraps it in.
     """
     try:
         with beam.Pipeline(options=options) as pipeline:
@@ -49,6 +80,8 @@ def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> Non
     except CorpusmillError as error:
         raise type(error)(_WHILE_RUNNING.sub("", str(error))) from error
     except RuntimeError as error:
+        if _INTERRUPT.search(str(error)):
+            raise KeyboardInterrupt from error
         ours = _find_ours(str(error))
         if ours is None:
             raise

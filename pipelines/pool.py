@@ -12,24 +12,34 @@ import multiprocessing
 import os
 import resource
 import signal
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
+from schemas.errors import CorpusmillError
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 
-_PARENT_CHECK_SECONDS = 1.0
 _WALL_PER_CPU_SECOND = 20.0
 """The wall-clock backstop for tasks that hang without using CPU, as a multiple of the CPU limit:
 wide, so that a busy machine does not change what is kept."""
+
+
+_BROKEN = (
+    "the worker processes died before they took a task (out of memory?): run the same command "
+    "again; what was finished is kept"
+)
+_CLOSED = "the worker processes were stopped"
 
 
 class Limits(NamedTuple):
@@ -40,7 +50,8 @@ class Limits(NamedTuple):
 
 
 class Killed(NamedTuple):
-    """A task whose process died: `error` is timeout, hang, or crash."""
+    """A task without a result: `error` is timeout, hang or crash where its process died, or what
+    its function says (out_of_memory, internal_error)."""
 
     error: str
     detail: str
@@ -50,27 +61,40 @@ class _Child:
     """What a child process holds between tasks; filled once by `_start_child`."""
 
     work: Callable[[Any], Any] | None = None
+    problem: str = "was not set up"
+    """Why there is no work."""
     limits: Limits = Limits(10.0, 1024)
 
 
 def _start_child(
     setup: Callable[..., Callable[[Any], Any]], args: tuple[Any, ...], limits: Limits
 ) -> None:
-    """Load models before the first task, so that no page pays for them with its CPU limit."""
-    Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    """Load models before the first task, so that no page pays for them with its CPU limit.
+
+    A setup that fails is kept for the first task to tell: pebble would log it and start the next
+    child, which fails as well.
+    """
+    Thread(target=_watch_parent, daemon=True).start()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    _Child.work = setup(*args)
     _Child.limits = limits
+    try:
+        _Child.work = setup(*args)
+    except CorpusmillError as error:
+        _Child.problem = str(error)
+    except Exception as error:  # noqa: BLE001 (raised in the parent by the first task)
+        _Child.problem = f"{type(error).__name__}: {error}"
     # Models and modules live for ever: keep them out of every later collection.
     gc.collect()
     gc.freeze()
 
 
-def _watch_parent(parent: int) -> None:
-    """A parent killed with SIGKILL must not leave children behind."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
+def _watch_parent() -> None:
+    """A parent killed with SIGKILL must not leave children behind, nor one that died before this
+    process came to look at it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _address_space_bytes() -> int:
@@ -88,7 +112,8 @@ def _run_limited(task: Any) -> Any:
     ITIMER_PROF counts user and system time of the process; SIGPROF's default action ends it even
     inside C code, where no Python handler would run.
     """
-    assert _Child.work is not None
+    if _Child.work is None:
+        raise SetupFailed(_Child.problem)
     limits = _Child.limits
     used = _address_space_bytes()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -100,6 +125,27 @@ def _run_limited(task: Any) -> Any:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+class SetupFailed(Exception):
+    """A child has no work; says why, in the child's words."""
+
+
+class _QuietProcess(SpawnProcess):
+    """A child that Ctrl-C does not reach: from its first instruction on, since a handler that it
+    sets itself comes after seconds of imports, whose traceback would be shown."""
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return SpawnProcess._Popen(process_obj)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _QuietSpawn(SpawnContext):
+    Process = _QuietProcess
 
 
 class KillablePool(Generic[Task, Result]):
@@ -120,10 +166,11 @@ class KillablePool(Generic[Task, Result]):
             max_workers=workers,
             initializer=_start_child,
             initargs=(setup, args, limits),
-            context=multiprocessing.get_context("spawn"),
+            context=_QuietSpawn(),
         )
+        self._open: set[ProcessFuture] = set()
         self._window = max(16, 8 * workers)
-        self._finalizer = weakref.finalize(self, _stop, self._pool)
+        self._finalizer = weakref.finalize(self, _stop, self._pool, self._open)
 
     def results(
         self,
@@ -136,6 +183,10 @@ class KillablePool(Generic[Task, Result]):
 
         At most `window_bytes` of items (by `weight_bytes`) and a fixed number of tasks wait at a
         time, so that memory stays flat whatever the input's length.
+
+        Raises:
+            CorpusmillError: the children cannot be set up, or died without a task.
+            CancelledError: the pool was closed meanwhile.
         """
         waiting: deque[tuple[Item, ProcessFuture, int]] = deque()
         held_bytes = 0
@@ -153,12 +204,23 @@ class KillablePool(Generic[Task, Result]):
 
     def _submit(self, task: Task) -> ProcessFuture:
         wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
-        return self._pool.schedule(_run_limited, args=(task,), timeout=wall_seconds)
+        try:
+            future = self._pool.schedule(_run_limited, args=(task,), timeout=wall_seconds)
+        except RuntimeError as error:
+            raise CorpusmillError(_BROKEN if self._finalizer.alive else _CLOSED) from error
+        self._open.add(future)
+        if not self._finalizer.alive:  # closed by another thread in between
+            future.cancel()
+        return future
 
     def _collect(self, future: ProcessFuture) -> Result | Killed:
         """The task's result, or how its process died; an exception it raised is raised here."""
         try:
             return future.result()
+        except SetupFailed as error:
+            raise CorpusmillError(f"a worker process cannot start: {error}") from error
+        except BrokenProcessPool as error:
+            raise CorpusmillError(_BROKEN) from error
         except FutureTimeoutError:
             wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
             return Killed("hang", f"no answer after {wall_seconds:.0f} s; the process was killed")
@@ -167,14 +229,18 @@ class KillablePool(Generic[Task, Result]):
                 limit = self._limits.cpu_seconds
                 return Killed("timeout", f"more than {limit:g} CPU seconds; the process was killed")
             return Killed("crash", _describe_exit(death.exitcode))
+        finally:
+            self._open.discard(future)
 
     def close(self) -> None:
-        """End the children; tasks still running are killed."""
+        """End the children; tasks still running are killed, and who waits for them is told."""
         self._finalizer()
 
 
-def _stop(pool: ProcessPool) -> None:
+def _stop(pool: ProcessPool, open_futures: set[ProcessFuture]) -> None:
     pool.stop()
+    for future in tuple(open_futures):
+        future.cancel()
     pool.join()
 
 

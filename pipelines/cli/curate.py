@@ -110,21 +110,12 @@ def curate(
         clean=clean,
         segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
     )
-    try:
-        run = run_annotate if annotate else run_curate
-        record = run(request, console_for(), quiet=quiet)
-    except KeyboardInterrupt:
-        raise interrupted() from None
+    run = run_annotate if annotate else run_curate
+    record = run(request, console_for(), quiet=quiet)
     if as_json:
         typer.echo(record.to_json(), nl=False)
     else:
         print_run(record, output, Console(soft_wrap=True))
-
-
-def interrupted() -> typer.Exit:
-    """Say that nothing is lost."""
-    typer.echo("interrupted; what was finished is kept: run the same command to go on", err=True)
-    return typer.Exit(130)
 
 
 def check_runner_options(runner: str | None, arguments: list[str]) -> None:

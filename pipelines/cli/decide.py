@@ -58,7 +58,7 @@ def decide(
     those that curate would make with it.
     """
     from pipelines import engine
-    from pipelines.cli.curate import check_runner_options, interrupted
+    from pipelines.cli.curate import check_runner_options
     from pipelines.cli.funnel import print_run
     from pipelines.decide import DecideRequest
     from pipelines.decide import decide as run_decide
@@ -76,10 +76,7 @@ def decide(
         options=engine.make_options(runner, context.args),
         clean=clean,
     )
-    try:
-        record = run_decide(request, console_for(), quiet=quiet)
-    except KeyboardInterrupt:
-        raise interrupted() from None
+    record = run_decide(request, console_for(), quiet=quiet)
     if as_json:
         typer.echo(record.to_json(), nl=False)
     else:

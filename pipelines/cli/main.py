@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from pipelines.cli import assets, curate, decide, demo, inspect, recipes, report, shards, verify
 from pipelines.cli.terminal import visible
 from schemas.errors import CorpusmillError, UsageError
 
+INTERRUPTED = 130
+"""Exit code of a process that SIGINT ended, as shells count it."""
+
+
+class _Commands(TyperGroup):
+    """The commands, and what Ctrl-C does to each of them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # A second Ctrl-C ends the process at once, while this one waits for its children.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            line = "interrupted; what was finished is kept: run the same command to go on"
+            typer.echo(line, err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="corpusmill",
     no_args_is_help=True,
     add_completion=False,
@@ -32,7 +54,8 @@ for _module in (demo, curate, decide, recipes, inspect, report, verify, shards, 
 
 
 def main() -> NoReturn:
-    """Entry point of the console script. Exit code 0, 2 for wrong usage, 1 for a failed run."""
+    """Entry point of the console script. Exit code 0, 2 for wrong usage, 1 for a failed run, 130
+    for one that was interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     sys.exit(run([a for a in arguments if a != "--debug"], debug))

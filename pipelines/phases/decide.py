@@ -95,6 +95,9 @@ class DecideDoFn(ExtractDoFn):
             lambda: rejudge_pool(self._recipe, self._annotated, self._assets, self._workers)
         )
 
+    def _stop_children(self) -> None:
+        self._judges.close()
+
     def run_task(self, task: Task, key: str) -> dict[str, Any]:
         """One task, on a thread of its own."""
         marker = Marker(self._source.work(FOLDER, task.name + DONE_SUFFIX))

@@ -42,6 +42,17 @@ def test_a_mistyped_option_is_not_taken_for_beams(capsys: pytest.CaptureFixture[
     assert "--workerz" in one_error(capsys)
 
 
+def test_an_unknown_runner_claims_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "a.jsonl"
+    page.write_text('{"text": "x"}\n')
+    arguments = ["curate", "--input", str(page), "--output", str(tmp_path / "out")]
+    assert run([*arguments, "--runner", "Foo"]) == 2
+    assert "--runner Foo is no Beam runner" in one_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_low_recall_bands_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "a.jsonl"
     page.write_text('{"text": "x"}\n')

@@ -6,7 +6,7 @@ import apache_beam as beam
 import pytest
 
 from pipelines import engine
-from schemas.errors import InputError, OutputError
+from schemas.errors import InputError, OutputError, UsageError
 
 
 def fail(element: int) -> int:
@@ -45,7 +45,29 @@ def test_other_errors_are_not_hidden() -> None:
         engine.run(lambda p: p | beam.Create([1]) | beam.Map(defect), engine.make_options(None, []))
 
 
-@pytest.mark.parametrize("runner", [None, "DirectRunner", "FnApiRunner"])
+def interrupt(element: int) -> int:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_stays_one_whatever_beam_wraps_it_in() -> None:
+    options = engine.make_options(None, [])
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(lambda p: p | beam.Create([1]) | beam.Map(interrupt), options)
+
+
+@pytest.mark.parametrize("runner", ["Foo", "no.such.Runner", "json.dumps"])
+def test_a_name_that_is_no_runner_is_refused_in_one_line(runner: str) -> None:
+    with pytest.raises(UsageError, match=f"^--runner {runner}") as caught:
+        engine.make_options(runner, [])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("runner", ["spark", "SPARKRUNNER", "SparkRunner"])
+def test_runners_have_short_names_as_in_beam(runner: str) -> None:
+    assert engine.runner_name(engine.make_options(runner, [])) == "SparkRunner"
+
+
+@pytest.mark.parametrize("runner", [None, "DirectRunner", "direct", "FnApiRunner", "fnapirunner"])
 def test_local_flags_name_the_same_runner(runner: str | None) -> None:
     assert engine.is_local(engine.make_options(runner, []))
     assert not engine.is_local(engine.make_options("SparkRunner", []))

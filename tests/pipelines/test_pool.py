@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 
 import pytest
 
 from pipelines.pool import KillablePool, Killed, Limits
+from schemas.errors import CorpusmillError, InputError
 
 
 def setup(prefix: str) -> Callable[[str], str]:
@@ -84,3 +87,50 @@ def test_the_window_bounds_what_is_read_ahead(pool: KillablePool[str, str]) -> N
     next(results)
     assert len(read) <= 8
     assert len(list(results)) == 199
+
+
+def fail_setup(kind: str) -> Callable[[str], str]:
+    if kind == "ours":
+        raise InputError("lid.bin: not a model")
+    if kind == "exit":
+        os._exit(3)
+    raise OSError(f"no {kind}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("ours", "a worker process cannot start: lid.bin: not a model"),
+        ("shared library", "a worker process cannot start: OSError: no shared library"),
+        ("exit", "the worker processes died before they took a task"),
+    ],
+)
+def test_children_that_cannot_start_say_why(
+    kind: str, line: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pool = KillablePool(2, fail_setup, (kind,), Limits(cpu_seconds=1.0, memory_mb=256))
+    with pytest.raises(CorpusmillError, match=f"^{line}"):
+        run(pool, ["a", "b", "c"])
+    pool.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_closing_a_pool_ends_who_waits_for_it() -> None:
+    pool = KillablePool(1, setup, ("",), Limits(cpu_seconds=60.0, memory_mb=256))
+    assert run(pool, ["a"]) == ["a"]
+    ends: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            run(pool, ["spin", "b"])
+        except (CancelledError, CorpusmillError) as error:
+            ends.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    time.sleep(0.2)
+    pool.close()
+    waiting.join(10)
+    assert [type(end) for end in ends] == [CancelledError]
+    with pytest.raises(CorpusmillError, match="were stopped"):
+        run(pool, ["c"])

@@ -1,0 +1,37 @@
+"""The scrubber's function gives a result for every text, whatever happens inside."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.children import setup_scrubber
+from pipelines.pool import Killed
+from schemas.recipe import Pii
+from stages.pii import Scrubber
+
+
+def test_text_counts_and_seconds() -> None:
+    result = setup_scrubber(Pii(kinds=["email"]))("write to jane.doe@company.com")
+    assert not isinstance(result, Killed)
+    text, counts, seconds = result
+    assert "jane.doe" not in text
+    assert counts == {"email": 1}
+    assert seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"), [(MemoryError(), "out_of_memory"), (KeyError("jane"), "internal_error")]
+)
+def test_an_error_costs_one_document_and_quotes_nothing_of_it(
+    error: Exception, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scrub(self: Scrubber, text: str) -> None:
+        raise error
+
+    monkeypatch.setattr(Scrubber, "scrub", scrub)
+    result = setup_scrubber(Pii(kinds=["email"]))("jane")
+    assert isinstance(result, Killed)
+    assert result.error == kind
+    assert "jane" not in result.detail
+    if kind == "internal_error":
+        assert result.detail.startswith("KeyError at test_children.py:")
