@@ -296,15 +296,8 @@ class ExtractDoFn(beam.DoFn):
             # The tasks under way would take minutes: without children they end at once.
             self._stop_children()
             raise
-        except KeyboardInterrupt:
-            # The tasks under way would take minutes: without children they end at once.
-            self._stop_children()
-            raise
         finally:
             self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def _stop_children(self) -> None:
-        self._pool.close()
 
     def _stop_children(self) -> None:
         self._pool.close()
