@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-
-from schemas.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +30,7 @@ def curate(
             "--input",
             "-i",
             help="WARC, ARC, WET, JSONL or Parquet: a path, a quoted glob, gs://, s3://, hdfs:// "
-            "or https://. May be repeated.",
+            "or https://. May be repeated, and several may follow one --input.",
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
@@ -87,11 +84,10 @@ def curate(
 
     A run that was stopped goes on where it was when the same command is given again.
     """
-    check_runner_options(runner, context.args)
-
     from pipelines import engine
     from pipelines.annotate import annotate as run_annotate
-    from pipelines.cli.funnel import print_run
+    from pipelines.cli.leftovers import sort_out
+    from pipelines.cli.outcome import show_run
     from pipelines.curate import CurateRequest
     from pipelines.curate import curate as run_curate
     from pipelines.plan import SEGMENT_BYTES
@@ -99,28 +95,17 @@ def curate(
     from pipelines.progress import console_for
     from pipelines.recipes import load
 
+    leftovers = sort_out(context, runner)
     request = CurateRequest(
-        inputs=input,
+        inputs=[*input, *leftovers.inputs],
         output=output,
         recipe=load(recipe, overrides or []),
         workers=workers or default_workers(),
         limit=limit,
         resume=not no_resume,
-        options=engine.make_options(runner, context.args),
+        options=engine.make_options(runner, leftovers.beam),
         clean=clean,
         segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
     )
     run = run_annotate if annotate else run_curate
-    record = run(request, console_for(), quiet=quiet)
-    if as_json:
-        typer.echo(record.to_json(), nl=False)
-    else:
-        print_run(record, output, Console(soft_wrap=True))
-
-
-def check_runner_options(runner: str | None, arguments: list[str]) -> None:
-    """Without --runner, whatever is left over is a mistyped option, not Beam's."""
-    if runner is None and arguments:
-        raise UsageError(
-            f"no such option or argument: {arguments[0]} (options of a Beam runner need --runner)"
-        )
+    show_run(lambda: run(request, console_for(), quiet=quiet), output, as_json)

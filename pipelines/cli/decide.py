@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -58,26 +57,22 @@ def decide(
     those that curate would make with it.
     """
     from pipelines import engine
-    from pipelines.cli.curate import check_runner_options
-    from pipelines.cli.funnel import print_run
+    from pipelines.cli.leftovers import no_inputs, sort_out
+    from pipelines.cli.outcome import show_run
     from pipelines.decide import DecideRequest
     from pipelines.decide import decide as run_decide
     from pipelines.pool import default_workers
     from pipelines.progress import console_for
     from pipelines.recipes import load
 
-    check_runner_options(runner, context.args)
+    beam_options = no_inputs(sort_out(context, runner))
     request = DecideRequest(
         annotated=annotated,
         output=output,
         recipe=load(recipe, overrides or []),
         workers=workers or default_workers(),
         resume=not no_resume,
-        options=engine.make_options(runner, context.args),
+        options=engine.make_options(runner, beam_options),
         clean=clean,
     )
-    record = run_decide(request, console_for(), quiet=quiet)
-    if as_json:
-        typer.echo(record.to_json(), nl=False)
-    else:
-        print_run(record, output, Console(soft_wrap=True))
+    show_run(lambda: run_decide(request, console_for(), quiet=quiet), output, as_json)

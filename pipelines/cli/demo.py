@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +20,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
 ) -> None:
     """Curate the embedded sample WARC into shards and a report, in about a minute."""
-    from pipelines.cli.funnel import print_run
+    from pipelines.cli.outcome import show_run
     from pipelines.curate import CurateRequest, curate
     from pipelines.demo import sample_path
     from pipelines.pool import default_workers
@@ -35,8 +34,4 @@ def demo(
             recipe=load("demo"),
             workers=workers or default_workers(),
         )
-        record = curate(request, console_for())
-    if as_json:
-        typer.echo(record.to_json(), nl=False)
-    else:
-        print_run(record, output, Console(soft_wrap=True))
+        show_run(lambda: curate(request, console_for()), output, as_json)
