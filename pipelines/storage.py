@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,9 @@ import pyarrow.parquet as pq
 from pipelines.names import WEB, identity_of, is_remote, labels_of, place_of, shown
 from pipelines.web import check_ranges, open_url, reason, size_of_url
 from schemas.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from apache_beam.io.filesystems import FileSystems
 
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -111,15 +114,20 @@ def _local_file(path: str) -> InputFile:
 
 
 def _match_store(pattern: str) -> list[InputFile]:
-    from apache_beam.io.filesystems import FileSystems
-
     try:
-        results = FileSystems.match([pattern])[0].metadata_list
+        results = _store_of(pattern).match([pattern])[0].metadata_list
     except (OSError, ValueError) as error:
         raise InputError(f"cannot list {pattern}: {_one_line(error)}") from error
     return [
         InputFile(m.path, m.size_in_bytes, str(m.last_updated_in_seconds or "")) for m in results
     ]
+
+
+def _store_of(path: str) -> type[FileSystems]:
+    """Beam is imported only where a path needs it."""
+    from pipelines.stores import file_systems
+
+    return file_systems(path)
 
 
 def open_input(path: str) -> BinaryIO:
@@ -132,11 +140,10 @@ def open_input(path: str) -> BinaryIO:
             return open_url(path)
         if is_remote(path):
             from apache_beam.io.filesystem import CompressionTypes
-            from apache_beam.io.filesystems import FileSystems
 
             return cast(
                 BinaryIO,
-                FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED),
+                _store_of(path).open(path, compression_type=CompressionTypes.UNCOMPRESSED),
             )
         return open(path, "rb")
     except (OSError, ValueError) as error:
@@ -153,9 +160,7 @@ def exists(path: str) -> bool:
     """Whether a file or local folder is there."""
     if not is_remote(path):
         return os.path.exists(path)
-    from apache_beam.io.filesystems import FileSystems
-
-    return bool(FileSystems.exists(path))
+    return bool(_store_of(path).exists(path))
 
 
 def size_of(path: str) -> int | None:
@@ -213,14 +218,18 @@ def new_file(path: str) -> Iterator[BinaryIO]:
 @contextmanager
 def _remote_file(path: str, temporary: str) -> Iterator[BinaryIO]:
     from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
 
-    handle = FileSystems.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
-    with handle:
-        yield cast(BinaryIO, handle)
-    if FileSystems.exists(path):
-        FileSystems.delete([path])
-    FileSystems.rename([temporary], [path])
+    store = _store_of(path)
+    handle = store.create(temporary, compression_type=CompressionTypes.UNCOMPRESSED)
+    try:
+        with handle:
+            yield cast(BinaryIO, handle)
+        if store.exists(path):
+            store.delete([path])
+        store.rename([temporary], [path])
+    finally:
+        if store.exists(temporary):
+            store.delete([temporary])
 
 
 def _write_problem(path: str, error: OSError) -> str:
@@ -240,20 +249,22 @@ def write_table(path: str, table: pa.Table) -> None:
 
 
 def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet file whole (or some columns of it)."""
-    if is_remote(path):
-        with open_input(path) as handle:
-            return pq.read_table(pa.PythonFile(handle, mode="r"), columns=columns)
-    return pq.read_table(path, columns=columns, partitioning=None)
+    """Read a Parquet file whole (or some columns of it). Raises InputError when it cannot be."""
+    try:
+        if is_remote(path):
+            with open_input(path) as handle:
+                return pq.read_table(pa.PythonFile(handle, mode="r"), columns=columns)
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"cannot read {path}: {_one_line(error)}") from error
 
 
 def remove(path: str) -> None:
     """Delete a file, if it is there."""
     if is_remote(path):
-        from apache_beam.io.filesystems import FileSystems
-
-        if FileSystems.exists(path):
-            FileSystems.delete([path])
+        store = _store_of(path)
+        if store.exists(path):
+            store.delete([path])
     else:
         Path(path).unlink(missing_ok=True)
 
@@ -261,11 +272,9 @@ def remove(path: str) -> None:
 def remove_folder(folder: str) -> None:
     """Delete a folder with all it holds, if it is there; in a store, all objects below it."""
     if is_remote(folder):
-        from apache_beam.io.filesystems import FileSystems
-
         below = [file.path for file in _match_store(join(folder, "**"))]
         if below:
-            FileSystems.delete(below)
+            _store_of(folder).delete(below)
     elif os.path.isdir(folder):
         shutil.rmtree(folder)
 
