@@ -25,6 +25,10 @@ from stages.rows import (
 
 BATCH_ROWS = 64
 """Rows held at a time: texts of a megabyte each still fit."""
+PIECE_BYTES = 32 * 1024 * 1024
+"""Decoded bytes of the columns read that one task takes: its texts are in memory until its end.
+A row group of several pieces is decoded from its start for each of them, which takes little time
+beside what is done with the text."""
 _BUFFER_BYTES = 1 << 20
 
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)
@@ -34,18 +38,35 @@ _NO_PYTHON_VALUE = (pa.ArrowException, ValueError, OverflowError, LookupError)
 
 
 def row_ranges(path: str) -> list[tuple[int, int]]:
-    """First and last row (exclusive) of every row group. Raises InputError for a broken file."""
+    """First and last row (exclusive) of every piece: a row group, or a part of a large one.
+
+    Raises InputError for a broken file.
+    """
     with storage.open_input(path) as handle:
         metadata = _open(handle, shown(path)).metadata
     cuts = [0]
     for index in range(metadata.num_row_groups):
-        cuts.append(cuts[-1] + metadata.row_group(index).num_rows)
+        group = metadata.row_group(index)
+        pieces = max(1, -(-_decoded_bytes(group) // PIECE_BYTES))
+        step = max(1, -(-group.num_rows // pieces))
+        first, end = cuts[-1], cuts[-1] + group.num_rows
+        cuts += [*range(first + step, end, step), end]
     return list(itertools.pairwise(cuts)) or [(0, 0)]
+
+
+def _decoded_bytes(group: pq.RowGroupMetaData) -> int:
+    chunks = (group.column(index) for index in range(group.num_columns))
+    wanted = {*FIELDS, NESTED_FIELD}
+    return sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in wanted
+    )
 
 
 def _open(handle: BinaryIO, name: str) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES)
+        file = pq.ParquetFile(handle, buffer_size=_BUFFER_BYTES, page_checksum_verification=True)
         names = file.schema_arrow.names
     except _UNREADABLE as error:
         _pass_on(error)
@@ -62,7 +83,7 @@ def _pass_on(error: Exception) -> None:
 
 
 def read_rows(handle: BinaryIO, start: int, end: int, name: str) -> Iterator[Page | Damage]:
-    """Pages of the row groups that begin in [start, end); their offset is the row's number.
+    """Pages of the rows [start, end); their offset is the row's number.
 
     Every row is a Page or a Damage, also where a row group cannot be read. Raises InputError when
     the file is no Parquet, and OSError of the handle.
@@ -72,8 +93,9 @@ def read_rows(handle: BinaryIO, start: int, end: int, name: str) -> Iterator[Pag
     first = 0
     for index in range(file.metadata.num_row_groups):
         rows = file.metadata.row_group(index).num_rows
-        if start <= first < end:
-            yield from _read_group(file, index, columns, first, rows, name)
+        owned = range(max(start, first), min(end, first + rows))
+        if owned:
+            yield from _read_group(file, index, columns, first, owned, name)
         first += rows
 
 
@@ -97,23 +119,30 @@ def _has_text(columns: list[str]) -> bool:
 
 
 def _read_group(
-    file: pq.ParquetFile, index: int, columns: list[str], first: int, rows: int, name: str
+    file: pq.ParquetFile, index: int, columns: list[str], first: int, owned: range, name: str
 ) -> Iterator[Page | Damage]:
+    """The rows `owned` of a row group whose first row is `first`."""
     if not _has_text(columns):
-        for number in range(first, first + rows):
+        for number in owned:
             yield no_text(number, file.schema_arrow.names)
         return
-    number = first
+    done = 0
     batches = file.iter_batches(BATCH_ROWS, row_groups=[index], columns=columns, use_threads=False)
     try:
         for batch in batches:
-            for event in _pages(batch, number, name):
-                yield event
-                number += 1
+            rows = range(max(owned.start, first), min(owned.stop, first + batch.num_rows))
+            if rows:
+                part = batch.slice(rows.start - first, len(rows))
+                for event in _pages(part, rows.start, name):
+                    yield event
+                    done += 1
+            first += batch.num_rows
+            if first >= owned.stop:
+                return
     except _UNREADABLE as error:
         _pass_on(error)
         detail = one_line(error)
-        for lost in range(number, first + rows):
+        for lost in owned[done:]:
             yield Damage(lost, 0, "corrupt_row_group", detail)
 
 

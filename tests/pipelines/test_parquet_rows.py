@@ -141,3 +141,42 @@ def test_what_is_no_parquet_is_said_before_work(tmp_path: Path, content: bytes) 
     (tmp_path / "a.parquet").write_bytes(content)
     with pytest.raises(InputError, match="is not a Parquet file"):
         row_ranges(str(tmp_path / "a.parquet"))
+
+
+def test_a_large_row_group_is_several_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(
+        packed({"text": [f"t{n} " * 50 for n in range(1000)], "big": ["x" * 99] * 1000}).getvalue()
+    )
+    assert row_ranges(str(path)) == [(0, 1000)]
+    monkeypatch.setattr(parquet_rows, "PIECE_BYTES", 50_000)
+    pieces = row_ranges(str(path))
+    assert len(pieces) > 3
+    with path.open("rb") as handle:
+        read = [event for start, end in pieces for event in read_rows(handle, start, end, "f")]
+    assert [event.warc_offset for event in read if isinstance(event, Page)] == list(range(1000))
+    assert [e.text for e in read if isinstance(e, Page)] == [f"t{n} " * 50 for n in range(1000)]
+
+
+def test_pieces_of_a_damaged_row_group_count_its_rows_once() -> None:
+    data = packed(
+        {"text": [f"text number {n} " * 20 for n in range(300)]},
+        use_dictionary=False,
+        compression="gzip",
+        data_page_size=2000,
+        write_batch_size=10,
+        write_page_checksum=True,
+    )
+    group = pq.ParquetFile(data).metadata.row_group(0).column(0)
+    broken = bytearray(data.getvalue())
+    middle = group.data_page_offset + group.total_compressed_size // 2
+    broken[middle : middle + 100] = bytes(100)
+    events = [
+        (event.warc_offset if isinstance(event, Page) else event.offset, type(event))
+        for start, end in ((0, 70), (70, 200), (200, 300))
+        for event in read_rows(io.BytesIO(bytes(broken)), start, end, "f")
+    ]
+    assert [offset for offset, _ in events] == list(range(300))
+    assert {kind for _, kind in events} == {Page, Damage}
