@@ -15,7 +15,7 @@ from pathlib import Path
 from pipelines import storage
 from pipelines.account import versions
 from pipelines.children import setup_scrubber
-from schemas.errors import OutputError
+from schemas.errors import InputError, OutputError
 from schemas.recipe import Recipe
 from stages.language import model_path
 from stages.refine import RefineAssets
@@ -66,6 +66,21 @@ def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: Non
             f"set {CACHE_VARIABLE} to a folder that can be written"
         ) from error
     return RefineAssets(blocklist=folder)
+
+
+def worker_assets(recipe: Recipe, sent: RefineAssets) -> RefineAssets:
+    """What a worker uses: what the driver found where that is here too, else this machine's own,
+    out of its image (`corpusmill assets`) or built now, once a machine.
+
+    Raises OutputError when the cache folder cannot be written.
+    """
+    if sent.blocklist is None:
+        return sent
+    try:
+        Blocklist.open(sent.blocklist)
+    except InputError:
+        return provide_assets(recipe)
+    return sent
 
 
 def stamp(recipe: Recipe) -> str:

@@ -43,7 +43,12 @@ def curate(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-w", min=1, help="Child processes; default: one a core."),
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            help="Child processes; default: one a core, and 1 a worker process on a cluster.",
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first N pages of the input.")
@@ -91,19 +96,25 @@ def curate(
     from pipelines.curate import CurateRequest
     from pipelines.curate import curate as run_curate
     from pipelines.plan import SEGMENT_BYTES
-    from pipelines.pool import default_workers
     from pipelines.progress import console_for
+    from pipelines.reach import check_reach, paths_of, workers_of
     from pipelines.recipes import load
 
     leftovers = sort_out(context, runner)
+    options = engine.make_options(runner, leftovers.beam)
+    inputs = [*input, *leftovers.inputs]
+    chosen = load(recipe, overrides or [])
+    note = check_reach(options, paths_of(inputs, output, chosen))
+    if note:
+        typer.echo(note, err=True)
     request = CurateRequest(
-        inputs=[*input, *leftovers.inputs],
+        inputs=inputs,
         output=output,
-        recipe=load(recipe, overrides or []),
-        workers=workers or default_workers(),
+        recipe=chosen,
+        workers=workers_of(options, workers),
         limit=limit,
         resume=not no_resume,
-        options=engine.make_options(runner, leftovers.beam),
+        options=options,
         clean=clean,
         segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
     )

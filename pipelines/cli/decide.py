@@ -33,7 +33,12 @@ def decide(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-w", min=1, help="Child processes; default: one a core."),
+        typer.Option(
+            "--workers",
+            "-w",
+            min=1,
+            help="Child processes; default: one a core, and 1 a worker process on a cluster.",
+        ),
     ] = None,
     no_resume: Annotated[
         bool, typer.Option("--no-resume", help="Discard what --output holds of an earlier run.")
@@ -61,18 +66,24 @@ def decide(
     from pipelines.cli.outcome import show_run
     from pipelines.decide import DecideRequest
     from pipelines.decide import decide as run_decide
-    from pipelines.pool import default_workers
     from pipelines.progress import console_for
+    from pipelines.reach import NamedPath, check_reach, paths_of, workers_of
     from pipelines.recipes import load
 
     beam_options = no_inputs(sort_out(context, runner))
+    options = engine.make_options(runner, beam_options)
+    chosen = load(recipe, overrides or [])
+    paths = [NamedPath("the annotated run", annotated), *paths_of([], output, chosen)]
+    note = check_reach(options, paths)
+    if note:
+        typer.echo(note, err=True)
     request = DecideRequest(
         annotated=annotated,
         output=output,
-        recipe=load(recipe, overrides or []),
-        workers=workers or default_workers(),
+        recipe=chosen,
+        workers=workers_of(options, workers),
         resume=not no_resume,
-        options=engine.make_options(runner, beam_options),
+        options=options,
         clean=clean,
     )
     show_run(lambda: run_decide(request, console_for(), quiet=quiet), output, as_json)

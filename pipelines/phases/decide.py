@@ -9,6 +9,7 @@ from typing import Any
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
+from pipelines.assets import worker_assets
 from pipelines.children import RejudgePool, rejudge_pool
 from pipelines.phases.annotate import FIXED_STAGES, annotated_file, read_annotated
 from pipelines.phases.extract import FOLDER, ExtractDoFn, TaskRows, task_file
@@ -91,9 +92,11 @@ class DecideDoFn(ExtractDoFn):
 
     def setup(self) -> None:
         """One pool a process."""
-        self._judges: RejudgePool = self._shared.acquire(
-            lambda: rejudge_pool(self._recipe, self._annotated, self._assets, self._workers)
-        )
+        self._judges: RejudgePool = self._shared.acquire(self._start_judges)
+
+    def _start_judges(self) -> RejudgePool:
+        assets = worker_assets(self._recipe, self._assets)
+        return rejudge_pool(self._recipe, self._annotated, assets, self._workers)
 
     def _stop_children(self) -> None:
         self._judges.close()

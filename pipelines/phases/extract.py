@@ -14,6 +14,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
+from pipelines.assets import worker_assets
 from pipelines.children import RefinePool, refine_pool
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
@@ -267,9 +268,11 @@ class ExtractDoFn(beam.DoFn):
 
     def setup(self) -> None:
         """One pool a process, however many threads the runner gives it."""
-        self._pool: RefinePool = self._shared.acquire(
-            lambda: refine_pool(self._recipe, self._assets, self._workers, annotate=self.ANNOTATE)
-        )
+        self._pool: RefinePool = self._shared.acquire(self._start_children)
+
+    def _start_children(self) -> RefinePool:
+        assets = worker_assets(self._recipe, self._assets)
+        return refine_pool(self._recipe, assets, self._workers, annotate=self.ANNOTATE)
 
     def start_bundle(self) -> None:
         """Threads live for one bundle, so that an error ends the bundle that caused it."""
