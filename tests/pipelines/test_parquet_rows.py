@@ -168,6 +168,7 @@ def test_pieces_of_a_damaged_row_group_count_its_rows_once() -> None:
         data_page_size=2000,
         write_batch_size=10,
         write_page_checksum=True,
+        write_statistics=False,
     )
     group = pq.ParquetFile(data).metadata.row_group(0).column(0)
     broken = bytearray(data.getvalue())
