@@ -1,8 +1,9 @@
 """A subset of XPath 1.0 as plain Python, for expressions that test an element's own attributes.
 
 libxml2 calls back into Python for every `re:test(...)`, once an element and an attribute; on web
-pages that is a quarter of trafilatura's time. The verdict on an element depends on its tag and a
-few attribute strings alone, and those repeat within a page and a site, so it is remembered here.
+pages that is a quarter of trafilatura's time. Here a look-up for each attribute of an element, in
+a table of the values seen before (they repeat within a page and a site), settles nearly every
+element; all conditions are evaluated only where more than one attribute counts.
 
 The subset (XPath 1.0, https://www.w3.org/TR/xpath-10/; EXSLT regular expressions):
 
@@ -18,16 +19,17 @@ lxml, for the few elements that reach it. Everything else raises Unsupported.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from lxml.etree import XPath, _Element
 
-REMEMBERED_VERDICTS = 20_000
-"""Attribute combinations kept for one expression before starting afresh: a few MB at most."""
 REMEMBERED_VALUES = 4_096
-"""Attribute values kept for one group of conditions."""
+"""Attribute values kept for one attribute of one expression before starting afresh."""
+REMEMBERED_CHARACTERS = 200
+"""Longer values (styles with pictures in them) are tested each time: a table stays below 2 MB."""
 
 EXSLT = {"re": "http://exslt.org/regular-expressions"}
 
@@ -53,6 +55,61 @@ class _Leaf(NamedTuple):
 
     names: tuple[str, ...]
     holds: ValueTest
+
+
+NO, PERHAPS, YES = 0, 1, 2
+"""What an attribute's value says about a chain that watches it."""
+
+
+class _Remembered(dict[str, int]):
+    """Value of one attribute -> NO, PERHAPS or YES, found out at the first look-up."""
+
+    def __init__(self, leaves: Sequence[_Leaf]) -> None:
+        super().__init__()
+        self._certain = [leaf.holds for leaf in leaves if len(leaf.names) == 1]
+        self._uncertain = [leaf.holds for leaf in leaves if len(leaf.names) > 1]
+
+    def __missing__(self, value: str) -> int:
+        answer = NO
+        if any(holds(value) for holds in self._certain):
+            answer = YES
+        elif any(holds(value) for holds in self._uncertain):
+            answer = PERHAPS
+        if len(value) <= REMEMBERED_CHARACTERS:
+            if len(self) >= REMEMBERED_VALUES:
+                self.clear()
+            self[value] = answer
+        return answer
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """Conditions joined by `or`."""
+
+    leaves: tuple[_Leaf, ...]
+    others: tuple[Test, ...]
+
+    def __call__(self, node: Node) -> bool:
+        return any(test(node) for test in self.others) or any(
+            leaf.holds(_first_value(node, leaf.names)) for leaf in self.leaves
+        )
+
+    def watched(self) -> list[tuple[str, _Remembered]] | None:
+        """Attributes whose values tell that the chain cannot hold; None: it may hold anyway."""
+        if self.others or any(leaf.holds(None) for leaf in self.leaves):
+            return None
+        names = dict.fromkeys(name for leaf in self.leaves for name in leaf.names)
+        return [
+            (name, _Remembered([leaf for leaf in self.leaves if name in leaf.names]))
+            for name in names
+        ]
+
+
+def _first_value(node: Node, names: tuple[str, ...]) -> str | None:
+    """XPath's string value of a union is that of its first node in the source."""
+    if len(names) == 1:
+        return node.attributes.get(names[0])
+    return next((value for name, value in node.attributes.items() if name in names), None)
 
 
 class _Path(NamedTuple):
@@ -83,8 +140,6 @@ class _Parser:
         self._at = 0
         self.names: dict[str, None] = {}
         """Every attribute looked at."""
-        self.ordered = False
-        """Whether some string is a union, so that the source order of attributes matters."""
         position, text = 0, expression.strip()
         while position < len(text):
             match = _TOKEN.match(text, position)
@@ -184,20 +239,17 @@ class _Parser:
             depth += {"[": 1, "]": -1}.get(self._next(), 0)
         return XPath(f"self::*[{' '.join(self._tokens[start : self._at - 1])}]", namespaces=EXSLT)
 
-    def _or_chain(self) -> Test:
-        """Conditions on the same string become one group that remembers its values."""
-        groups: dict[tuple[str, ...], list[ValueTest]] = {}
-        tests: list[Test] = []
+    def _or_chain(self) -> _Chain:
+        leaves: list[_Leaf] = []
+        others: list[Test] = []
         while True:
             condition = self._condition()
             if isinstance(condition, _Leaf):
-                groups.setdefault(condition.names, []).append(condition.holds)
+                leaves.append(condition)
             else:
-                tests.append(condition)
+                others.append(condition)
             if not self._accept("or"):
-                break
-        tests += [_group_test(names, holds) for names, holds in groups.items()]
-        return lambda node: any(test(node) for test in tests)
+                return _Chain(tuple(leaves), tuple(others))
 
     def _condition(self) -> _Leaf | Test:
         token = self._next()
@@ -246,7 +298,6 @@ class _Parser:
         names = {self._attribute(self._next())}
         while self._accept("|"):
             names.add(self._attribute(self._next()))
-            self.ordered = True
         return tuple(sorted(names))
 
     def _attribute(self, token: str) -> str:
@@ -260,18 +311,6 @@ class _Parser:
         if token[0] not in "'\"":
             raise Unsupported(token)
         return token[1:-1]
-
-
-def _group_test(names: tuple[str, ...], tests: list[ValueTest]) -> Test:
-    @lru_cache(maxsize=REMEMBERED_VALUES)
-    def holds(value: str | None) -> bool:
-        return any(test(value) for test in tests)
-
-    if len(names) == 1:
-        name = names[0]
-        return lambda node: holds(node.attributes.get(name))
-    # XPath's string value of a union is that of its first node in the source
-    return lambda node: holds(next((v for k, v in node.attributes.items() if k in names), None))
 
 
 def _only(arguments: Sequence[str]) -> str:
@@ -313,45 +352,49 @@ class FastXPath:
     def __init__(self, expression: str) -> None:
         parser = _Parser(expression)
         self._path = parser.parse()
-        self._names = tuple(parser.names)
-        # with more than one attribute present, a union depends on which comes first
-        self._most_absent = len(self._names) - 1 if parser.ordered else -1
+        self._names = frozenset(parser.names)
         self._tags = self._path.tags or ("*",)
         self._expression = expression
-        self._verdicts: dict[tuple[str | None, ...], bool] = {}
+        tests = self._path.tests
+        self._watched = tests[0].watched() if tests and isinstance(tests[0], _Chain) else None
+        # YES for the first condition settles it where that is the only one
+        self._settled = YES if len(tests) == 1 and not self._path.filters else YES + 1
 
     def __str__(self) -> str:
         return self._expression
 
-    def _verdict(self, element: _Element, key: tuple[str | None, ...]) -> bool:
+    def _matches(self, element: _Element) -> bool:
         names = self._names
-        found = [name for name in element.keys() if name in names]  # noqa: SIM118 - an element
-        node = Node(str(element.tag), {name: element.get(name, "") for name in found})
-        if len(self._verdicts) >= REMEMBERED_VERDICTS:
-            self._verdicts.clear()
-        verdict = self._verdicts[key] = self._path.matches(node)
-        return verdict
+        attributes = {name: value for name, value in element.items() if name in names}
+        path = self._path
+        return path.matches(Node(str(element.tag), attributes)) and all(
+            keep(element) for keep in path.filters
+        )
+
+    def _matching(self, tree: _Element) -> Iterator[_Element]:
+        elements = tree.iterdescendants(self._tags)
+        watched, settled, matches = self._watched, self._settled, self._matches
+        if watched is None:
+            yield from filter(matches, elements)
+            return
+        for element in elements:
+            get = element.get
+            for name, answers in watched:
+                value = get(name)
+                if value is not None and (answer := answers[value]):
+                    if answer >= settled or matches(element):
+                        yield element
+                    break
 
     def __call__(self, tree: _Element) -> list[_Element]:
         """The matching descendants of `tree` in document order."""
-        names, filters, first = self._names, self._path.filters, self._path.first
-        known, most_absent = self._verdicts.get, self._most_absent
-        found = []
-        for element in tree.iterdescendants(self._tags):
-            key = (element.tag, *map(element.get, names))
-            if key.count(None) < most_absent:
-                key += tuple(name for name in element.keys() if name in names)  # noqa: SIM118
-            verdict = known(key)
-            if verdict is None:
-                verdict = self._verdict(element, key)
-            if verdict and all(keep(element) for keep in filters):
-                found.append(element)
-                if first == "tree":
-                    break
-        return _first_of_siblings(found) if first == "siblings" else found
+        matching = self._matching(tree)
+        if self._path.first == "tree":
+            return list(islice(matching, 1))
+        return _first_of_siblings(matching) if self._path.first == "siblings" else list(matching)
 
 
-def _first_of_siblings(elements: list[_Element]) -> list[_Element]:
+def _first_of_siblings(elements: Iterable[_Element]) -> list[_Element]:
     firsts: dict[_Element | None, _Element] = {}
     for element in elements:
         firsts.setdefault(element.getparent(), element)
