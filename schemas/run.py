@@ -29,6 +29,8 @@ class PhaseCounts(_Record):
     def check(self) -> None:
         """Raise ReconcileError unless in = kept + rejected + errors."""
         total = self.kept + self.rejected + self.errors
+        if min(self.in_, self.kept, self.rejected, self.errors) < 0:
+            raise ReconcileError(f"phase {self.name} has a negative count")
         if self.in_ != total:
             raise ReconcileError(
                 f"phase {self.name} does not reconcile: {self.in_} in, but {self.kept} kept + "
@@ -68,7 +70,7 @@ class RunRecordV1(_Record):
     """Folder of the annotated run that the documents come from instead of the inputs."""
     recipe: dict[str, Any]
     recipe_hash: str
-    phases: list[PhaseCounts]
+    phases: list[PhaseCounts] = Field(min_length=1)
     funnel: list[FunnelStep]
     rules: dict[str, int]
     """Rejections by rule, over all phases."""
@@ -92,7 +94,8 @@ class RunRecordV1(_Record):
     environment: dict[str, Any]
 
     def check(self) -> None:
-        """Every phase reconciles and takes in what the one before kept.
+        """Every phase reconciles and takes in what the one before kept, and what is counted in
+        more than one way comes to the same.
 
         Raises ReconcileError with the first numbers that do not add up.
         """
@@ -104,11 +107,34 @@ class RunRecordV1(_Record):
                     f"phase {before.name} kept {before.kept}, but phase {after.name} "
                     f"took in {after.in_}"
                 )
-        rejected = sum(phase.rejected for phase in self.phases)
-        if rejected != sum(self.rules.values()):
+        kept = self.phases[-1].kept
+        shards = kept if not self.annotated else 0
+        for what, count, where, counted in (
+            ("documents were rejected", self._total("rejected"), "rules", self.rules.values()),
+            ("records ended as errors", self._total("errors"), "errors", self.errors.values()),
+            ("documents were kept", kept, "languages", self.languages.values()),
+            ("documents are for shards", shards, "shards", [s.docs for s in self.shards]),
+        ):
+            if count != sum(counted):
+                raise ReconcileError(f"{count} {what}, but `{where}` accounts for {sum(counted)}")
+        if (self.fingerprint is None) != (not self.shards):
             raise ReconcileError(
-                f"{rejected} documents were rejected, but the rules account for "
-                f"{sum(self.rules.values())}"
+                "there are shards without a fingerprint, or a fingerprint without shards"
+            )
+        self._check_funnel()
+
+    def _total(self, field: str) -> int:
+        return sum(getattr(phase, field) for phase in self.phases)
+
+    def _check_funnel(self) -> None:
+        left = self.phases[0].in_
+        for step in self.funnel:
+            left -= step.rejected + step.errors
+            if step.kept != left:
+                raise ReconcileError(f"funnel step {step.step} says {step.kept} left, not {left}")
+        if left != self.phases[-1].kept:
+            raise ReconcileError(
+                f"the funnel ends with {left}, but {self.phases[-1].kept} documents were kept"
             )
 
     def to_json(self) -> str:
