@@ -19,8 +19,9 @@ GATE_MIN_CHARS = 200
 """Raw text shorter than this (white space collapsed) passes the gate: a language guess on it is
 poor, and pages whose text sits in scripts (JSON-LD) show little else."""
 
-GATE_START_CHARS = 500
-"""Characters of the raw text that a sample keeps to show."""
+GATE_START_CHARS = 1000
+"""Characters of the raw text that a sample keeps to show: the 500 of a rejected row, and 500 more so
+that personal data at the cut is seen whole."""
 
 
 def model_path(name_or_path: str) -> Path:
