@@ -20,8 +20,8 @@ GATE_MIN_CHARS = 200
 poor, and pages whose text sits in scripts (JSON-LD) show little else."""
 
 GATE_START_CHARS = 1000
-"""Characters of the raw text that a sample keeps to show: the 500 of a rejected row, and 500 more so
-that personal data at the cut is seen whole."""
+"""Characters of the raw text that a sample keeps to show: the 500 of a rejected row, and 500 more
+so that personal data at the cut is seen whole."""
 
 
 def model_path(name_or_path: str) -> Path:
