@@ -96,6 +96,7 @@ class Run:
         self.clean = request.clean
         self.resume = request.resume
         self.watch = ResourceWatch()
+        self.key = plan.key
         self.names = [task.name for task in plan.tasks]
         self._account_stands = True
 
@@ -104,7 +105,7 @@ class Run:
         assets = provide_assets(self.plan.recipe, self._say)
         with self.workspace.locked():
             claim_output(self.plan, self.workspace, self.resume)
-            self.clocks = Clocks(self.workspace, self.plan.key, self.watch)
+            self.clocks = Clocks(self.workspace, self.key, self.watch)
             self.say_curve()
             with self.watch.sampling():
                 work = self.run_phases(assets)
@@ -192,7 +193,7 @@ class Run:
 
     def _extract(self, assets: RefineAssets) -> Markers:
         plan = self.plan
-        keys = {task.name: plan.task_key(task) for task in plan.tasks}
+        keys = plan.task_keys()
         tasks = {task.name: task for task in plan.tasks}
 
         def build(pipeline: beam.Pipeline, missing: list[str]) -> None:
@@ -205,7 +206,7 @@ class Run:
     def _dedup(self) -> dict[str, Any]:
         marker = Marker(self.workspace.work("dedup.done.json"))
         with self.clocks.timed("dedup"):
-            before = marker.read(self.plan.key)
+            before = marker.read(self.key)
             if before is not None:
                 return before
             self._begin_work()
@@ -229,17 +230,17 @@ class Run:
                 "cpu_seconds_by_step": {"dedup": round(self.watch.cpu_seconds() - started, 6)},
             }
             clusters = storage.list_files(self.workspace.work("clusters"), ".parquet")
-            marker.write(self.plan.key, content, clusters)
+            marker.write(self.key, content, clusters)
             return content
 
     def _finish(self) -> Markers:
-        keys = dict.fromkeys(self.names, self.plan.key)
+        keys = dict.fromkeys(self.names, self.key)
         clusters = storage.list_files(self.workspace.work("clusters"), ".parquet")
 
         def build(pipeline: beam.Pipeline, missing: list[str]) -> None:
             finish.build(
                 pipeline,
-                dict.fromkeys(missing, self.plan.key),
+                dict.fromkeys(missing, self.key),
                 clusters,
                 self.workspace,
                 self.plan.recipe,
@@ -255,7 +256,7 @@ class Run:
         with self.clocks.timed("pack"):
             train_bytes = sum(content["train_bytes"] for content in finished.values())
             trained = tokenizer.provide_tokenizer(
-                self.plan.recipe, self.names, self.plan.key, self.workspace, train_bytes
+                self.plan.recipe, self.names, self.key, self.workspace, train_bytes
             )
             tokenized = self._tokenize()
             contents = self._merge(account.total(tokenized.values(), "tokens"))
@@ -268,7 +269,7 @@ class Run:
     def _token_key(self) -> str:
         """Tokens and shards depend on the tokenizer, too."""
         model = storage.read_bytes(self.workspace.shards(tokenizer.FILE_NAME))
-        return hashlib.sha256(self.plan.key.encode() + model).hexdigest()
+        return hashlib.sha256(self.key.encode() + model).hexdigest()
 
     def _tokenize(self) -> Markers:
         seed = self.plan.recipe.shards.seed

@@ -17,7 +17,6 @@ from pipelines.phases.decide import DecideDoFn
 from pipelines.plan import Plan
 from pipelines.recipes import validate
 from pipelines.recipes.diff import changes
-from pipelines.sources import Task
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.errors import InputError, UsageError
 from schemas.recipe import Recipe
@@ -100,7 +99,7 @@ class DecideRun(Run):
             Shared(),
             self._source,
             self._annotated.recipe,
-            {task.name: self._annotated.task_key(task) for task in self._annotated.tasks},
+            self._annotated.task_keys(),
         )
 
 
@@ -122,7 +121,7 @@ def read_annotated_plan(source: Workspace) -> Plan:
             "run corpusmill curate --annotate again, without --clean"
         )
     plan = Plan.from_json(storage.read_bytes(source.plan_file))
-    missing = [task.name for task in plan.tasks if not _is_whole(task, plan, source)]
+    missing = [name for name, key in plan.task_keys().items() if not _is_whole(name, key, source)]
     if missing:
         raise InputError(
             f"the annotated run in {source.output} lacks {len(missing)} of {len(plan.tasks)} "
@@ -131,10 +130,9 @@ def read_annotated_plan(source: Workspace) -> Plan:
     return plan
 
 
-def _is_whole(task: Task, plan: Plan, source: Workspace) -> bool:
-    marker = Marker(source.work(extract.FOLDER, task.name + DONE_SUFFIX))
-    done = marker.read(plan.task_key(task)) is not None
-    return done and storage.exists(annotated_file(source, task.name))
+def _is_whole(name: str, key: str, source: Workspace) -> bool:
+    marker = Marker(source.work(extract.FOLDER, name + DONE_SUFFIX))
+    return marker.read(key) is not None and storage.exists(annotated_file(source, name))
 
 
 def check_sections(recipe: Recipe, annotated: Recipe) -> None:

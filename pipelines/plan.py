@@ -43,16 +43,20 @@ class Plan(NamedTuple):
     @property
     def key(self) -> str:
         """Work done under this key can be taken over: same recipe, inputs, limit and cut."""
-        tasks = [self.task_key(task) for task in self.tasks]
-        content = [self.recipe_hash, self.limit, tasks, *self._origin]
+        content = [self.recipe_hash, self.limit, *self.task_keys().values(), *self._origin]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def task_key(self, task: Task) -> str:
-        """As `key`, for one task: other inputs may come and go, and paths be spelled otherwise
-        (the task's name holds the file's identity)."""
-        stamp = next(f.stamp for f in self.inputs if f.path == task.path)
-        content = [self.recipe_hash, [*task._replace(path="")], stamp, self.stamp, *self._origin]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    def task_keys(self) -> dict[str, str]:
+        """Task name -> as `key`, for that task alone: other inputs may come and go, and paths be
+        spelled otherwise (the task's name holds the file's identity)."""
+        stamps = {file.path: file.stamp for file in self.inputs}
+        recipe_hash = self.recipe_hash
+        keys = {}
+        for task in self.tasks:
+            place = [*task._replace(path="")]
+            content = [recipe_hash, place, stamps[task.path], self.stamp, *self._origin]
+            keys[task.name] = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return keys
 
     @property
     def _origin(self) -> list[str]:
