@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from pipelines import storage
 from pipelines.workspace import DONE_SUFFIX, Workspace
@@ -28,6 +29,9 @@ from pipelines.workspace import DONE_SUFFIX, Workspace
 BEAT_SECONDS = 0.5
 PLAIN_LINE_SECONDS = 10.0
 _BEAT_SUFFIX = ".beat.json"
+_SEPARATOR = " · "
+_ETA = "ETA"
+_SHORTEST_BAR, _LONGEST_BAR = 10, 40
 
 
 class Heartbeat:
@@ -133,14 +137,14 @@ def watching(
         thread.join()
 
 
-def _line(snapshot: Snapshot, rate: float, eta_seconds: float | None) -> str:
+def _parts(snapshot: Snapshot, rate: float, eta_seconds: float | None) -> list[str]:
     counts = snapshot.counts
     parts = [f"segments {snapshot.done}/{snapshot.total}", f"pages {counts['in']:,}"]
     parts += [f"{rate:.1f} pages/s", f"kept {counts['kept']:,}"]
     parts += [f"rejected {counts['rejected']:,}", f"errors {counts['errors']:,}"]
     if eta_seconds is not None:
-        parts.append(f"ETA {int(eta_seconds) // 60}:{int(eta_seconds) % 60:02d}")
-    return " · ".join(parts)
+        parts.append(f"{_ETA} {int(eta_seconds) // 60}:{int(eta_seconds) % 60:02d}")
+    return parts
 
 
 class _Pace:
@@ -150,38 +154,77 @@ class _Pace:
         self._start = time.monotonic()
         self._first = first
 
-    def describe(self, snapshot: Snapshot) -> str:
+    def describe(self, snapshot: Snapshot) -> list[str]:
         elapsed = max(time.monotonic() - self._start, 1e-6)
         rate = (snapshot.counts["in"] - self._first.counts["in"]) / elapsed
         fresh = snapshot.share - self._first.share
         eta = elapsed / fresh * (1 - snapshot.share) if fresh > 0 else None
-        return _line(snapshot, rate, eta)
+        return _parts(snapshot, rate, eta)
 
 
 def _plain(title: str, watch: PhaseWatch, console: Console, stop: threading.Event) -> None:
     snapshot = watch.snapshot()
     pace = _Pace(snapshot)
     while not stop.wait(PLAIN_LINE_SECONDS):
-        console.print(f"{title}: {pace.describe(watch.snapshot())}", highlight=False)
-    console.print(f"{title}: {pace.describe(watch.snapshot())}", highlight=False)
+        console.print(f"{title}: {_SEPARATOR.join(pace.describe(watch.snapshot()))}")
+    console.print(f"{title}: {_SEPARATOR.join(pace.describe(watch.snapshot()))}")
+
+
+class ProgressView:
+    """Title, bar and figures: one line where there is room for it, else the bar on a line and the
+    figures below it, wrapped between figures so that each of them can be read."""
+
+    def __init__(self, title: str, share: float, parts: list[str]) -> None:
+        self._title = title
+        self._share = share
+        self._parts = parts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """As wide as the terminal, and never wider."""
+        width = options.max_width
+        figures = _SEPARATOR.join(self._parts)
+        beside = width - len(self._title) - len(figures) - 2
+        if beside >= _SHORTEST_BAR:
+            yield self._bar(min(beside, _LONGEST_BAR), figures)
+            return
+        *figures_below, last = self._parts
+        if not last.startswith(_ETA):
+            figures_below, last = self._parts, ""
+        yield self._bar(min(width - len(self._title) - len(last) - 2, _LONGEST_BAR), last)
+        for line in _wrapped(figures_below, width):
+            yield Text(line, no_wrap=True, overflow="ellipsis")
+
+    def _bar(self, width: int, *more: str) -> Table:
+        row = Table.grid(padding=(0, 1, 0, 0))
+        bar = ProgressBar(total=1.0, completed=self._share, width=max(width, 1))
+        row.add_row(Text(self._title, style="bold"), bar, *more)
+        return row
+
+
+def _wrapped(parts: list[str], width: int) -> list[str]:
+    lines = parts[:1]
+    for part in parts[1:]:
+        joined = lines[-1] + _SEPARATOR + part
+        if len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
 
 
 def _live(title: str, watch: PhaseWatch, console: Console, stop: threading.Event) -> None:
-    bar = Progress(TextColumn(f"[bold]{title}"), BarColumn(), TextColumn("{task.fields[line]}"))
     snapshot = watch.snapshot()
     pace = _Pace(snapshot)
-    task = bar.add_task(title, total=1.0, line="starting")
-    grid = Table.grid()
-    grid.add_row(bar)
-    with Live(grid, console=console, refresh_per_second=4, transient=False):
+    first = ProgressView(title, snapshot.share, ["starting"])
+    with Live(first, console=console, refresh_per_second=4, transient=False) as live:
         while True:
             ended = stop.wait(BEAT_SECONDS)
             snapshot = watch.snapshot()
-            bar.update(task, completed=snapshot.share, line=pace.describe(snapshot))
+            live.update(ProgressView(title, snapshot.share, pace.describe(snapshot)))
             if ended:
                 return
 
 
 def console_for(stream: TextIO | None = None) -> Console:
     """Progress goes to standard error, so that --json output stays clean."""
-    return Console(file=stream or sys.stderr, soft_wrap=True)
+    return Console(file=stream or sys.stderr, soft_wrap=True, highlight=False)
