@@ -15,6 +15,7 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.demo import sample_path
+from stages.tokens import Tokenizer
 
 pytestmark = pytest.mark.slow
 
@@ -192,6 +193,17 @@ def test_the_record_of_another_run(
     record[name] = "0" * 64
     (copy / "run.json").write_text(json.dumps(record))
     assert f"its {name} is" in said(copy, capsys)
+
+
+def test_decoded_text_cannot_steer_the_terminal(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "decode", lambda self, tokens: "a\x1b[2J\x9bb\nc")
+    for more in ([], ["--json"]):
+        assert run(["shards", "cat", str(finished / "shards"), *more]) == 0
+        shown = capsys.readouterr().out
+        assert not set(shown) & set("\x1b\x9b")
+        assert r"a\u001b[2J\u009bb" in shown
 
 
 @pytest.mark.parametrize("name", ["shards", "clusters"])
