@@ -1,8 +1,12 @@
 """A pool of killable child processes, one task a page.
 
-pebble runs the children (spawned, restarted after a death, a wall-clock limit per task); this
-module adds what makes the outcome depend on the page alone: a limit in CPU seconds, armed by the
+pebble runs the children (spawned, restarted after a death, a wall-clock limit); this module adds
+what makes the outcome depend on the page alone: limits in CPU and wall-clock seconds, armed by the
 kernel around each task, and a cap on the memory that one task may add.
+
+Tasks travel in batches, since waking up a process that waits at the other end of a pipe costs as
+much as a tenth of a page. A batch whose process died is run again task by task, so that only the
+task that kills its process has no result.
 """
 
 from __future__ import annotations
@@ -34,6 +38,11 @@ _WALL_PER_CPU_SECOND = 20.0
 """The wall-clock backstop for tasks that hang without using CPU, as a multiple of the CPU limit:
 wide, so that a busy machine does not change what is kept."""
 
+_BATCH_TASKS = 8
+_BATCH_BYTES = 1_000_000
+"""A batch is sent when it has so many tasks, or tasks of so many bytes."""
+_BATCHES_PER_WORKER = 3
+"""Batches under way: one at work, one waiting, and one to make up for slow ones."""
 
 _BROKEN = (
     "the worker processes died before they took a task (out of memory?): run the same command "
@@ -76,6 +85,7 @@ def _start_child(
     """
     Thread(target=_watch_parent, daemon=True).start()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _Child.limits = limits
     try:
         _Child.work = setup(*args)
@@ -109,8 +119,9 @@ def _address_space_bytes() -> int:
 def _run_limited(task: Any) -> Any:
     """Run one task under its limits.
 
-    ITIMER_PROF counts user and system time of the process; SIGPROF's default action ends it even
-    inside C code, where no Python handler would run.
+    ITIMER_PROF counts user and system time of the process, ITIMER_REAL that of the clock on the
+    wall; the default action of their signals ends the process even inside C code, where no Python
+    handler would run.
     """
     if _Child.work is None:
         raise SetupFailed(_Child.problem)
@@ -120,11 +131,17 @@ def _run_limited(task: Any) -> Any:
     if used:
         resource.setrlimit(resource.RLIMIT_AS, (used + limits.memory_mb * 1024 * 1024, hard))
     signal.setitimer(signal.ITIMER_PROF, limits.cpu_seconds)
+    signal.setitimer(signal.ITIMER_REAL, limits.cpu_seconds * _WALL_PER_CPU_SECOND)
     try:
         return _Child.work(task)
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def _run_batch(tasks: list[Any]) -> list[Any]:
+    return [_run_limited(task) for task in tasks]
 
 
 class SetupFailed(Exception):
@@ -169,7 +186,7 @@ class KillablePool(Generic[Task, Result]):
             context=_QuietSpawn(),
         )
         self._open: set[ProcessFuture] = set()
-        self._window = max(16, 8 * workers)
+        self._window = _BATCHES_PER_WORKER * workers
         self._finalizer = weakref.finalize(self, _stop, self._pool, self._open)
 
     def results(
@@ -188,24 +205,39 @@ class KillablePool(Generic[Task, Result]):
             CorpusmillError: the children cannot be set up, or died without a task.
             CancelledError: the pool was closed meanwhile.
         """
-        waiting: deque[tuple[Item, ProcessFuture, int]] = deque()
+        waiting: deque[tuple[list[tuple[Item, Task]], ProcessFuture, int]] = deque()
         held_bytes = 0
-        for item in items:
-            weight = weight_bytes(item)
-            waiting.append((item, self._submit(task_of(item)), weight))
+        for batch, weight in _batches(items, weight_bytes, min(_BATCH_BYTES, window_bytes // 4)):
+            pairs = [(item, task_of(item)) for item in batch]
+            waiting.append((pairs, self._submit([task for _, task in pairs]), weight))
             held_bytes += weight
             while len(waiting) > self._window or held_bytes > window_bytes:
                 first, future, freed = waiting.popleft()
-                yield first, self._collect(future)
+                yield from self._finish(first, future)
                 held_bytes -= freed
         while waiting:
             first, future, _ = waiting.popleft()
-            yield first, self._collect(future)
+            yield from self._finish(first, future)
 
-    def _submit(self, task: Task) -> ProcessFuture:
-        wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
+    def _finish(
+        self, pairs: list[tuple[Item, Task]], future: ProcessFuture
+    ) -> Iterator[tuple[Item, Result | Killed]]:
+        """The results of a batch; if it died, those of its tasks one by one."""
+        results = self._collect(future)
+        if isinstance(results, Killed) and len(pairs) > 1:
+            alone = [self._submit([task]) for _, task in pairs]
+            for (item, _), single in zip(pairs, alone, strict=True):
+                result = self._collect(single)
+                yield item, result if isinstance(result, Killed) else result[0]
+            return
+        for number, (item, _) in enumerate(pairs):
+            yield item, results if isinstance(results, Killed) else results[number]
+
+    def _submit(self, tasks: list[Task]) -> ProcessFuture:
+        # each task has a clock of its own in the child: this one is for a child that is stuck
+        wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND * (len(tasks) + 1)
         try:
-            future = self._pool.schedule(_run_limited, args=(task,), timeout=wall_seconds)
+            future = self._pool.schedule(_run_batch, args=(tasks,), timeout=wall_seconds)
         except RuntimeError as error:
             raise CorpusmillError(_BROKEN if self._finalizer.alive else _CLOSED) from error
         self._open.add(future)
@@ -213,21 +245,24 @@ class KillablePool(Generic[Task, Result]):
             future.cancel()
         return future
 
-    def _collect(self, future: ProcessFuture) -> Result | Killed:
-        """The task's result, or how its process died; an exception it raised is raised here."""
+    def _collect(self, future: ProcessFuture) -> list[Result] | Killed:
+        """A batch's results, or how its process died; an exception it raised is raised here."""
+        limit = self._limits.cpu_seconds
+        hang = f"no answer after {limit * _WALL_PER_CPU_SECOND:.0f} s; the process was killed"
         try:
-            return future.result()
+            results: list[Result] = future.result()
+            return results
         except SetupFailed as error:
             raise CorpusmillError(f"a worker process cannot start: {error}") from error
         except BrokenProcessPool as error:
             raise CorpusmillError(_BROKEN) from error
         except FutureTimeoutError:
-            wall_seconds = self._limits.cpu_seconds * _WALL_PER_CPU_SECOND
-            return Killed("hang", f"no answer after {wall_seconds:.0f} s; the process was killed")
+            return Killed("hang", hang)
         except ProcessExpired as death:
             if death.exitcode == -signal.SIGPROF:
-                limit = self._limits.cpu_seconds
                 return Killed("timeout", f"more than {limit:g} CPU seconds; the process was killed")
+            if death.exitcode == -signal.SIGALRM:
+                return Killed("hang", hang)
             return Killed("crash", _describe_exit(death.exitcode))
         finally:
             self._open.discard(future)
@@ -235,6 +270,22 @@ class KillablePool(Generic[Task, Result]):
     def close(self) -> None:
         """End the children; tasks still running are killed, and who waits for them is told."""
         self._finalizer()
+
+
+def _batches(
+    items: Iterable[Item], weight_bytes: Callable[[Item], int], batch_bytes: int
+) -> Iterator[tuple[list[Item], int]]:
+    """Runs of items, in order, each with its weight."""
+    batch: list[Item] = []
+    weight = 0
+    for item in items:
+        batch.append(item)
+        weight += weight_bytes(item)
+        if len(batch) == _BATCH_TASKS or weight >= batch_bytes:
+            yield batch, weight
+            batch, weight = [], 0
+    if batch:
+        yield batch, weight
 
 
 def _stop(pool: ProcessPool, open_futures: set[ProcessFuture]) -> None:

@@ -28,6 +28,8 @@ def setup(prefix: str) -> Callable[[str], str]:
             return f"{len(bytearray(2 << 30))}"
         if task == "slow":
             time.sleep(0.3)
+        if task == "wait":
+            time.sleep(60)
         if task == "raise":
             raise ValueError("a defect of ours")
         return prefix + task
@@ -73,6 +75,14 @@ def test_a_defect_is_raised_and_not_hidden(pool: KillablePool[str, str]) -> None
 
 def test_waiting_is_not_counted_as_cpu(pool: KillablePool[str, str]) -> None:
     assert run(pool, ["slow"] * 4) == ["done slow"] * 4
+
+
+def test_a_task_that_waits_for_ever_costs_itself() -> None:
+    pool = KillablePool(2, setup, ("done ",), Limits(cpu_seconds=0.05, memory_mb=256))
+    before, hung, after = run(pool, ["a", "wait", "b"])
+    pool.close()
+    assert (before, after) == ("done a", "done b")
+    assert hung == Killed("hang", "no answer after 1 s; the process was killed")
 
 
 def test_the_window_bounds_what_is_read_ahead(pool: KillablePool[str, str]) -> None:
