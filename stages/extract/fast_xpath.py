@@ -1,9 +1,8 @@
 """A subset of XPath 1.0 as plain Python, for expressions that test an element's own attributes.
 
 libxml2 calls back into Python for every `re:test(...)`, once an element and an attribute; on web
-pages that is a quarter of trafilatura's time. Here a look-up for each attribute of an element, in
-a table of the values seen before (they repeat within a page and a site), settles nearly every
-element; all conditions are evaluated only where more than one attribute counts.
+pages that is a quarter of trafilatura's time. Here a look-up for each attribute of an element in a
+table of values seen before settles nearly all; conditions are evaluated only for the rest.
 
 The subset (XPath 1.0, https://www.w3.org/TR/xpath-10/; EXSLT regular expressions):
 
@@ -12,8 +11,8 @@ The subset (XPath 1.0, https://www.w3.org/TR/xpath-10/; EXSLT regular expression
     CONDITION: or-chains of @a, @a='v', contains, starts-with, re:test, self::name, not(...)
     strings:   @a, @a|@b (the attribute that comes first in the source), translate(@a, 'X', 'x')
 
-In a single PATH a condition after the first may be anything that lxml can evaluate; it is left to
-lxml, for the few elements that reach it. Everything else raises Unsupported.
+In a single PATH a condition after the first may be anything that lxml can evaluate and is left to
+it. Everything else raises Unsupported.
 """
 
 from __future__ import annotations
@@ -389,9 +388,9 @@ class FastXPath:
     def __call__(self, tree: _Element) -> list[_Element]:
         """The matching descendants of `tree` in document order."""
         matching = self._matching(tree)
-        if self._path.first == "tree":
-            return list(islice(matching, 1))
-        return _first_of_siblings(matching) if self._path.first == "siblings" else list(matching)
+        if self._path.first == "siblings":
+            return _first_of_siblings(matching)
+        return list(islice(matching, 1 if self._path.first == "tree" else None))
 
 
 def _first_of_siblings(elements: Iterable[_Element]) -> list[_Element]:
