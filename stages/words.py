@@ -12,7 +12,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from itertools import chain, pairwise
 
 from stages.contractions import ABBREVIATIONS, contractions
@@ -95,6 +96,8 @@ _WORD = re.compile(
 )
 
 _PARAGRAPHS = re.compile(r"\n{2,}")
+_REMEMBERED_CHARACTERS = 32
+"""Longer chunks are not remembered: whole paragraphs, in scripts written without spaces."""
 # spaCy's sentencizer (pipeline/sentencizer.pyx) and its characters that people use on the web.
 SENTENCE_ENDS = frozenset("!.?。！？．｡։؟۔।॥፧፨။។‼‽⁇⁈⁉⸮﹒﹖﹗")
 
@@ -108,11 +111,28 @@ def split_words(text: str) -> list[str]:
 
     No word holds whitespace, and the words in order are the text without its whitespace.
     """
-    words = _WORD.findall(text)
+    # Every rule looks at most at the whitespace around a chunk, so chunks stand for themselves.
+    return list(
+        chain.from_iterable(
+            _remembered_words(chunk) if len(chunk) <= _REMEMBERED_CHARACTERS else _words_of(chunk)
+            for chunk in text.split()
+        )
+    )
+
+
+def _words_of(chunk: str) -> Sequence[str]:
+    """The words of a text without whitespace."""
+    words = _WORD.findall(chunk)
     table = contractions()
     if table.keys().isdisjoint(words):
         return words
     return list(chain.from_iterable(table.get(word, (word,)) for word in words))
+
+
+@lru_cache(maxsize=1 << 15)
+def _remembered_words(chunk: str) -> tuple[str, ...]:
+    """Most chunks of a text were seen before, and the expression takes ten times a look-up."""
+    return tuple(_words_of(chunk))
 
 
 def _sentence_starts(words: list[str]) -> list[int]:

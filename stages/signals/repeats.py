@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -20,16 +19,21 @@ class Repeats(NamedTuple):
     """For each class, its occurrences."""
 
 
-def _repeated(n: int, starts: Sequence[int], keys: Sequence[object]) -> Repeats:
-    occurrences = Counter(keys)
-    number: dict[object, int] = {}
+def _repeated(n: int, starts: Iterable[int], keys: Sequence[Hashable]) -> Repeats:
+    number: dict[Hashable, int] = {}
     counts: list[int] = []
-    for key, count in occurrences.items():
+    for key, count in Counter(keys).items():
         if count > 1:
             number[key] = len(counts)
             counts.append(count)
-    kept = [(start, number[key]) for start, key in zip(starts, keys, strict=True) if key in number]
-    return Repeats(n, [start for start, _ in kept], [class_ for _, class_ in kept], counts)
+    positions: list[int] = []
+    classes: list[int] = []
+    if counts:
+        for start, key in zip(starts, keys, strict=True):
+            if key in number:
+                positions.append(start)
+                classes.append(number[key])
+    return Repeats(n, positions, classes, counts)
 
 
 def repeated_ngrams(words: Sequence[str], longest: int) -> Iterator[Repeats]:
@@ -44,10 +48,12 @@ def repeated_ngrams(words: Sequence[str], longest: int) -> Iterator[Repeats]:
         width = len(level.counts)
         starts: list[int] = []
         keys: list[int] = []
-        pairs = pairwise(zip(level.positions, level.classes, strict=True))
-        for (start, first), (following, second) in pairs:
-            if following == start + 1:
-                starts.append(start)
-                keys.append(first * width + second)
+        before, class_before = -2, 0
+        # plain loops: tuples of neighbours would cost a third more, collections included
+        for position, class_ in zip(level.positions, level.classes, strict=True):
+            if position == before + 1:
+                starts.append(before)
+                keys.append(class_before * width + class_)
+            before, class_before = position, class_
         level = _repeated(n, starts, keys)
         yield level
