@@ -35,7 +35,13 @@ def begin(sample: Path, output: Path, segment_mb: str = "0.02") -> subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell that runs the tests in the background hands on a SIGINT that is ignored.
+        preexec_fn=_take_interrupts,
     )
+
+
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(run: subprocess.Popen[str], path: Path, pattern: str) -> None:
