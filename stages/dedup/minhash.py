@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +32,28 @@ def _as_is(value: int) -> int:
     return value
 
 
+@cache
+def _sketch_type() -> type[datasketch.MinHash]:
+    """datasketch's MinHash without the rest of the package.
+
+    Importing the package takes 0.3 CPU seconds, nearly all for scipy, which its LSH index uses
+    and MinHash does not: half of what a child process needs to start. So the submodule is loaded
+    under a package that was not executed, and neither stays in sys.modules: who imports
+    datasketch later gets it whole.
+    """
+    if "datasketch" in sys.modules:
+        return importlib.import_module("datasketch").MinHash
+    spec = importlib.util.find_spec("datasketch")
+    if spec is None:
+        raise ModuleNotFoundError("No module named 'datasketch'", name="datasketch")
+    sys.modules["datasketch"] = importlib.util.module_from_spec(spec)
+    try:
+        return importlib.import_module("datasketch.minhash").MinHash
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "datasketch"]:
+            del sys.modules[name]
+
+
 class BandHasher:
     """Text -> one little-endian uint64 per band.
 
@@ -37,9 +63,7 @@ class BandHasher:
     """
 
     def __init__(self, settings: MinHash) -> None:
-        # Imported here: datasketch takes half a second, which programs that hash nothing save.
-        from datasketch import MinHash as Sketch
-
+        Sketch = _sketch_type()
         self.settings = settings
         self._sketch_type = Sketch
         plain = Sketch(

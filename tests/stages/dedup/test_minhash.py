@@ -4,6 +4,8 @@ import gzip
 import json
 import math
 import random
+import subprocess
+import sys
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -58,6 +60,19 @@ def test_fixed_value() -> None:
     """Keys of one run must stay comparable with those of the next."""
     bands = np.frombuffer(BandHasher(MinHash())("the quick brown fox jumps over it"), "<u8")
     assert bands[:2].tolist() == FIXED
+
+
+def test_children_start_without_scipy_and_find_datasketch_whole() -> None:
+    program = (
+        "import sys; from schemas.recipe import MinHash; from stages.dedup import BandHasher\n"
+        "bands = BandHasher(MinHash())('the quick brown fox jumps over it')\n"
+        "assert not {'scipy', 'datasketch', 'datasketch.minhash'} & set(sys.modules)\n"
+        "from datasketch import MinHashLSH\n"
+        "assert 'scipy' in sys.modules\n"
+        "assert BandHasher(MinHash(seed=2))('a b c') and bands[:8].hex() == sys.argv[1]\n"
+    )
+    expected = BandHasher(MinHash())("the quick brown fox jumps over it")[:8].hex()
+    subprocess.run([sys.executable, "-c", program, expected], check=True)
 
 
 def test_seed_changes_the_bands() -> None:
