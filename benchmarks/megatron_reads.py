@@ -2,10 +2,10 @@
 
 Usage, from the repository, in an environment of its own (megatron-core brings torch):
 
-    python -m venv /tmp/venv-megatron
-    /tmp/venv-megatron/bin/pip install megatron-core==0.16.1 torch numpy pydantic pyarrow \\
+    python -m venv .venv-megatron
+    .venv-megatron/bin/pip install megatron-core==0.16.1 torch numpy pydantic pyarrow \\
         sentencepiece
-    /tmp/venv-megatron/bin/python benchmarks/megatron_reads.py [OUT/shards/manifest.json]
+    .venv-megatron/bin/python benchmarks/megatron_reads.py [OUT/shards/manifest.json]
 
 Without a manifest it writes random documents, as uint16 and as uint32. With one it reads every
 shard that the manifest lists. For each shard: Megatron's IndexedDataset, memory-mapped and not,
