@@ -54,7 +54,7 @@ _CLOSED = "the worker processes were stopped"
 _CONTAINERS_BETWEEN_COLLECTIONS = 100_000
 """Containers that a child piles up before it looks for cycles among them, instead of 700: pages
 make many for a moment and leave no cycle (2,237 pages: 0 collections, 0 found afterwards), and
-looking took 6 % of the CPU time."""
+looking took a child 0.5 ms CPU a page, by gc.callbacks."""
 
 
 class Limits(NamedTuple):
