@@ -5,8 +5,8 @@ what makes the outcome depend on the page alone: limits in CPU and wall-clock se
 kernel around each task, and a cap on the memory that one task may add.
 
 Tasks travel in batches: handed over one by one they cost the parent, of which there is only one,
-0.4 ms CPU a page more (0.9 instead of 0.5 with reading). A batch whose process died is run again task by task, so that only the
-task that kills its process has no result.
+0.4 ms CPU a page more (0.9 instead of 0.5 with reading). A batch whose process died is run again
+task by task, so that only the task that kills its process has no result.
 """
 
 from __future__ import annotations
