@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import xxhash
 
 WEB = ("http://", "https://")
+
+_SIGNATURES = frozenset(("signature", "sig", "x-amz-signature", "x-goog-signature"))
+"""Query keys, in lower case, that make a URL a signed one."""
+_SIGNING_PREFIXES = ("x-amz-", "x-goog-")
+_SIGNING = _SIGNATURES | {"expires", "awsaccesskeyid", "googleaccessid"}
+_SIGNING |= {"key-pair-id", "policy", "hash-algorithm"}
+_SIGNING |= {"sv", "ss", "srt", "sr", "sp", "se", "st", "spr", "sip"}
+_SIGNING |= {"skoid", "sktid", "skt", "ske", "sks", "skv"}
+"""What signing adds to a query: S3 (signature versions 2 and 4), Google Cloud Storage, CloudFront,
+and Azure shared access signatures, by their documentation."""
 
 
 def is_remote(path: str) -> bool:
@@ -18,8 +28,26 @@ def is_remote(path: str) -> bool:
 
 
 def identity_of(path: str) -> str:
-    """The same for every spelling of a local file: its absolute path without links."""
+    """The same for every spelling of a local file, its absolute path without links, and for a URL
+    however it is signed."""
+    if path.startswith(WEB):
+        return _unsigned(path)
     return path if is_remote(path) else os.path.realpath(path)
+
+
+def _unsigned(url: str) -> str:
+    """A URL without credentials and without what signing it added."""
+    parts = urlsplit(url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    if _SIGNATURES.isdisjoint(key.lower() for key, _ in pairs):
+        query = parts.query
+    else:
+        query = urlencode([pair for pair in pairs if not _signs(pair[0].lower())])
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
+
+
+def _signs(key: str) -> bool:
+    return key in _SIGNING or key.startswith(_SIGNING_PREFIXES)
 
 
 def place_of(path: str) -> str:
@@ -57,7 +85,8 @@ def labels_of(paths: Iterable[str]) -> dict[str, str]:
             if counts[tail] == 1:
                 labels[path] = tail
             elif depth >= len(parts[path]):
-                digest = xxhash.xxh64_hexdigest(path.encode("utf-8", "surrogateescape"))
+                identity = identity_of(path).encode("utf-8", "surrogateescape")
+                digest = xxhash.xxh64_hexdigest(identity)
                 labels[path] = f"{parts[path][-1]}#{digest[:8]}"
         depth += 1
     return {path: labels[path] for path in parts}

@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import NamedTuple
 
+from pipelines.names import WEB, shown
 from pipelines.sources import Task, first_pages, tasks_of
 from pipelines.storage import InputFile
 from schemas.recipe import Recipe
@@ -64,13 +65,13 @@ class Plan(NamedTuple):
         return [self.decided_key or "annotated"] if self.annotated or self.decided_key else []
 
     def to_json(self) -> bytes:
-        """As written to OUT/.work/plan.json."""
+        """As written to OUT/.work/plan.json: without what in a URL is a key to the file."""
         content = {
             "recipe_hash": self.recipe_hash,
             "recipe": self.recipe.model_dump(mode="json"),
-            "inputs": [list(f) for f in self.inputs],
+            "inputs": [list(f._replace(path=_kept(f.path), identity="")) for f in self.inputs],
             "limit": self.limit,
-            "tasks": [list(task) for task in self.tasks],
+            "tasks": [list(task._replace(path=_kept(task.path))) for task in self.tasks],
             "annotated": self.annotated,
             "decided_from": self.decided_from,
             "decided_key": self.decided_key,
@@ -105,3 +106,7 @@ def make_plan(
     if limit is not None:
         tasks = list(first_pages(tasks, limit))
     return Plan(recipe, inputs, tasks, limit)
+
+
+def _kept(path: str) -> str:
+    return shown(path) if path.startswith(WEB) else path

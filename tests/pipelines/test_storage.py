@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipelines import storage
+from pipelines.plan import Plan, make_plan
+from pipelines.recipes import load
 from schemas.errors import InputError, OutputError, UsageError
 
 
@@ -129,6 +131,20 @@ def test_keys_of_signed_urls_stay_out_of_labels(server: str) -> None:
     (file,) = storage.match_inputs([f"{server}/file.warc.gz?key=secret"])
     assert file.label == "file.warc.gz"
     assert file.path.endswith("key=secret")
+
+
+def test_a_signed_url_is_the_same_file_when_signed_anew_and_its_key_is_not_written(
+    server: str,
+) -> None:
+    plans = []
+    for signature in ("first", "second"):
+        url = f"{server}/file.warc.gz?Expires=9&Signature={signature}"
+        plans.append(make_plan(load("demo"), storage.match_inputs([url])))
+    assert plans[0].task_keys() == plans[1].task_keys()
+    assert plans[0].tasks[0].path.endswith("first")
+    written = plans[0].to_json()
+    assert b"Signature" not in written
+    assert Plan.from_json(written).task_keys() == plans[1].task_keys()
 
 
 def test_spellings_and_links_of_a_file_are_read_once(
