@@ -15,7 +15,7 @@ from pipelines.parquet_rows import read_rows, row_ranges
 from pipelines.storage import InputFile
 from schemas.errors import UsageError
 from schemas.page import Damage, Page, Skipped
-from stages.rows import read_json_lines
+from stages.rows import read_json_lines, read_packed_json_lines
 from stages.warc import Segment, plan_segments, read_segment
 
 Kind = Literal["warc", "jsonl", "jsonl.gz", "parquet"]
@@ -35,6 +35,12 @@ _UNREADABLE = {
     **dict.fromkeys((".7z", ".zip", ".rar", ".tar", ".tgz", ".tar.gz", ".wacz"), _UNPACK),
 }
 """Packings that are known and not read, and what to do about them."""
+
+
+_UNPACKED_SEGMENTS = 4
+"""Text of a `.jsonl.gz` in one task, in segments: each task unpacks all that comes before it, so
+that there should not be many, and holds what it keeps, so that it should not be large."""
+_LIKELY_RATIO = 3
 
 
 class Task(NamedTuple):
@@ -74,7 +80,9 @@ def tasks_of(file: InputFile, segment_bytes: int) -> list[Task]:
         cuts = [*range(0, max(file.size, 1), segment_bytes), file.size]
         ranges = list(itertools.pairwise(cuts))
     elif kind == "jsonl.gz":
-        ranges = [(0, 2**62)]
+        text_bytes = unpacked_bytes(file)
+        cuts = [*range(0, max(text_bytes, 1), _UNPACKED_SEGMENTS * segment_bytes), 2**62]
+        ranges = list(itertools.pairwise(cuts))
     else:
         ranges = row_ranges(file.path)
     identity = file.identity or identity_of(file.path)
@@ -84,6 +92,23 @@ def tasks_of(file: InputFile, segment_bytes: int) -> list[Task]:
         Task(f"{stem}-{start:012d}", kind, file.path, start, end, file.size, label)
         for start, end in ranges
     ]
+
+
+def unpacked_bytes(file: InputFile) -> int:
+    """About how much text a gzip file holds.
+
+    The last four bytes of a member say its size, modulo 2**32 (RFC 1952, 2.3.1). They are believed
+    unless they say too little for text: then there are several members, or more than 4 GB.
+
+    Raises InputError when the file cannot be read.
+    """
+    if file.size < 18:
+        return 0
+    with storage.open_input(file.path) as handle:
+        handle.seek(file.size - 4)
+        said = int.from_bytes(handle.read(4), "little")
+    plausible = file.size * _LIKELY_RATIO // 2 <= said <= file.size * 20
+    return said if plausible else file.size * _LIKELY_RATIO
 
 
 def read_task(task: Task) -> Iterator[Page | Skipped | Damage]:
@@ -118,7 +143,7 @@ def _read_lines(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:
 
 def _read_gzip_lines(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:
     with gzip.open(handle, "rb") as lines:
-        yield from read_json_lines(cast(BinaryIO, lines), task.start, task.end, task.label)
+        yield from read_packed_json_lines(cast(BinaryIO, lines), task.start, task.end, task.label)
 
 
 def _read_parquet(handle: BinaryIO, task: Task) -> Iterator[Page | Damage]:

@@ -78,30 +78,61 @@ def read_json_lines(
 ) -> Iterator[Page | Damage]:
     """Pages of the lines that begin in [start, end); a bad line is a Damage, not an end.
 
-    `handle` yields decompressed bytes; the offset of a page is that of its line. Where they cannot
-    be decompressed a Damage says where the line begins that could not be had, and reading ends.
+    The offset of a page is that of its line.
     """
-    offset = start
+    handle.seek(max(start - 1, 0))
+    if start > 0:
+        handle.readline()
+    for offset, line, length in _lines(handle, handle.tell(), end):
+        event = _event_of_line(line, length, file, offset, source)
+        if event is not None:
+            yield event
+
+
+def read_packed_json_lines(
+    lines: BinaryIO, start: int, end: int, file: str, source: str = "jsonl"
+) -> Iterator[Page | Damage]:
+    """As read_json_lines, for offsets in the text of a gzip file that `lines` unpacks.
+
+    Always reads from the first byte on, so that every part of a file meets damage at the same
+    line. A Damage says where the line begins that could not be had, in the one part to which that
+    line belongs, and reading ends.
+    """
+    offset = 0
     try:
-        handle.seek(max(start - 1, 0))
-        if start > 0:
-            handle.readline()
-        offset = handle.tell()
-        while offset < end:
-            line = handle.readline(MAX_LINE_BYTES)
-            if not line:
-                return
-            length = len(line)
-            if not line.endswith(b"\n") and length == MAX_LINE_BYTES:
-                yield Damage(offset, length, "line_too_long", f"over {MAX_LINE_BYTES} bytes")
-                while line and not line.endswith(b"\n"):
-                    line = handle.readline(MAX_LINE_BYTES)
-                    length += len(line)
-            elif line.strip():
-                yield _page_of_line(line, file, offset, source)
+        for offset, line, length in _lines(lines, 0, end):
+            if offset >= start:
+                event = _event_of_line(line, length, file, offset, source)
+                if event is not None:
+                    yield event
             offset += length
     except _BAD_COMPRESSION as error:
-        yield Damage(offset, 0, "corrupt_gzip", one_line(error))
+        if start <= offset < end:
+            yield Damage(offset, 0, "corrupt_gzip", one_line(error))
+
+
+def _lines(handle: BinaryIO, offset: int, end: int) -> Iterator[tuple[int, bytes, int]]:
+    """Offset, content and bytes of the lines that begin before `end`; of a line that is too long
+    its first part."""
+    while offset < end:
+        line = handle.readline(MAX_LINE_BYTES)
+        if not line:
+            return
+        length, last = len(line), line
+        while len(last) == MAX_LINE_BYTES and not last.endswith(b"\n"):
+            last = handle.readline(MAX_LINE_BYTES)
+            length += len(last)
+        yield offset, line, length
+        offset += length
+
+
+def _event_of_line(
+    line: bytes, length: int, file: str, offset: int, source: str
+) -> Page | Damage | None:
+    """None for a blank line."""
+    if length > len(line) or (len(line) == MAX_LINE_BYTES and not line.endswith(b"\n")):
+        return Damage(offset, length, "line_too_long", f"over {MAX_LINE_BYTES} bytes")
+    return _page_of_line(line, file, offset, source) if line.strip() else None
 
 
 def _page_of_line(line: bytes, file: str, offset: int, source: str) -> Page | Damage:

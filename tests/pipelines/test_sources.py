@@ -142,6 +142,22 @@ def test_a_damaged_jsonl_gz_keeps_what_comes_before(tmp_path: Path) -> None:
     assert last.offset > 0
 
 
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_large_jsonl_gz_has_tasks_of_bounded_text(tmp_path: Path, members: int) -> None:
+    lines = [json.dumps({"text": f"{n * 7919**3} page {n**5}"}).encode() for n in range(3000)]
+    text = b"".join(line + b"\n" for line in lines)
+    path = tmp_path / "a.jsonl.gz"
+    cut = len(text) // members + 1
+    pieces = [text[n : n + cut] for n in range(0, len(text), cut)]
+    path.write_bytes(b"".join(map(gzip.compress, pieces)))
+    tasks = plan(path, segment_bytes=5000)
+    pages = [[e for e in read_task(task) if isinstance(e, Page)] for task in tasks]
+    assert sum(map(len, pages)) == len(lines)
+    sizes = [max(p.warc_offset for p in part) - part[0].warc_offset for part in pages if part]
+    assert len(sizes) >= len(text) // 20_000
+    assert max(sizes) <= 20_000
+
+
 def test_storage_names_reach_the_tasks(tmp_path: Path) -> None:
     (file,) = storage.match_inputs([str(write(tmp_path / "a.jsonl"))])
     assert {task.label for task in tasks_of(file, 100)} == {"a.jsonl"}

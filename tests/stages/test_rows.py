@@ -5,16 +5,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import itertools
 import json
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.page import Damage, Page
-from stages.rows import page_of_row, read_json_lines
+from stages.rows import page_of_row, read_json_lines, read_packed_json_lines
 
 
 def lines_of(*rows: object) -> bytes:
@@ -139,10 +140,7 @@ def packed(*rows: object) -> bytes:
     return gzip.compress(lines_of(*rows), mtime=0)
 
 
-@pytest.mark.parametrize("harm", ["truncate", "crc", "deflate", "not_gzip"])
-def test_damaged_compression_ends_with_the_offset_of_the_lost_line(harm: str) -> None:
-    rows = [{"text": hashlib.sha256(bytes([n])).hexdigest() * 40} for n in range(200)]
-    data = bytearray(packed(*rows))
+def harmed(data: bytearray, harm: str) -> bytes:
     if harm == "truncate":
         del data[len(data) // 2 :]
     elif harm == "crc":
@@ -150,14 +148,25 @@ def test_damaged_compression_ends_with_the_offset_of_the_lost_line(harm: str) ->
     elif harm == "deflate":
         data[len(data) // 2] ^= 0xFF
         data[len(data) // 2 + 1 : len(data) // 2 + 60] = b"\xff" * 59
-    else:
+    elif harm == "not_gzip":
         data[:2] = b"{}"
-    with gzip.open(io.BytesIO(bytes(data))) as handle:
-        events = list(read_json_lines(cast(BinaryIO, handle), 0, 2**62, "f"))
-    *pages, last = events
+    return bytes(data)
+
+
+def unpacked(data: bytes, start: int, end: int) -> list[Page | Damage]:
+    with gzip.open(io.BytesIO(data)) as handle:
+        return list(read_packed_json_lines(cast(BinaryIO, handle), start, end, "f"))
+
+
+ROWS = [{"text": hashlib.sha256(bytes([n])).hexdigest() * 40} for n in range(200)]
+
+
+@pytest.mark.parametrize("harm", ["truncate", "crc", "deflate", "not_gzip"])
+def test_damaged_compression_ends_with_the_offset_of_the_lost_line(harm: str) -> None:
+    *pages, last = unpacked(harmed(bytearray(packed(*ROWS)), harm), 0, 2**62)
     assert isinstance(last, Damage)
     assert last.error == "corrupt_gzip"
-    whole = lines_of(*rows)
+    whole = lines_of(*ROWS)
     begins = [0, *(n + 1 for n, byte in enumerate(whole) if byte == 10)]
     offsets = [e.warc_offset if isinstance(e, Page) else e.offset for e in pages]
     assert offsets == begins[: len(pages)]
@@ -165,3 +174,17 @@ def test_damaged_compression_ends_with_the_offset_of_the_lost_line(harm: str) ->
         assert last.offset in (begins[len(pages)], len(whole))
     if harm == "not_gzip":
         assert (pages, last.offset) == ([], 0)
+
+
+@pytest.mark.parametrize("harm", ["none", "truncate", "crc", "deflate", "not_gzip"])
+@given(cuts=st.lists(st.integers(1, 530_000), max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_any_cut_of_packed_lines_gives_every_line_and_the_damage_once(
+    harm: str, cuts: list[int]
+) -> None:
+    data = harmed(bytearray(packed(*ROWS)), harm)
+    edges = sorted({0, 2**62, *cuts})
+    parts = [
+        event for start, end in itertools.pairwise(edges) for event in unpacked(data, start, end)
+    ]
+    assert parts == unpacked(data, 0, 2**62)
