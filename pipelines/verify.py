@@ -10,10 +10,11 @@ import pyarrow as pa
 import xxhash
 
 from pipelines import storage
+from pipelines.stored_shards import read_manifest, stored_shard_problems
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError, InputError
 from schemas.run import RunRecordV1
-from schemas.shards import DOCS_NAME, MANIFEST_NAME, ShardManifestV1
+from schemas.shards import DOCS_NAME, MANIFEST_NAME
 from schemas.tables import CLUSTER_V1, DOCUMENT_V1, ERROR_V1, REJECTED_V1, VERDICT_V1
 
 _SHARED_COLUMNS = ["id", "split", "url", "language"]
@@ -63,13 +64,13 @@ def _checks(
     if record.fingerprint is None:
         yield "there are no shards", lambda: _no_shards(workspace)
     elif storage.is_remote(workspace.output):
-        # Not a finding about the run, but nobody may take it for a check that was made.
-        yield "shards", lambda: "shards in a store are not checked; copy them and verify there"
+        yield "shards have the checksums of their manifest", lambda: _stored_shards(workspace)
     else:
         yield (
             "shards match their manifest and its checksums",
             lambda: _shards(workspace, check_shards),
         )
+    if record.fingerprint is not None:
         yield "the manifest is that of this run", lambda: _manifest(record, workspace)
         yield "every document is in a shard", lambda: _in_shards(workspace)
 
@@ -176,8 +177,13 @@ def _shards(workspace: Workspace, check_shards: Callable[[str], list[str]]) -> s
     return "; ".join(check_shards(workspace.shards(MANIFEST_NAME)))
 
 
+def _stored_shards(workspace: Workspace) -> str:
+    manifest = read_manifest(workspace)
+    return "; ".join(stored_shard_problems(manifest, workspace.shards()))
+
+
 def _manifest(record: RunRecordV1, workspace: Workspace) -> str:
-    manifest = ShardManifestV1.from_file(workspace.shards(MANIFEST_NAME))
+    manifest = read_manifest(workspace)
     for name in ("fingerprint", "recipe_hash"):
         found, said = getattr(manifest, name), getattr(record, name)
         if found != said:

@@ -66,11 +66,18 @@ class ShardManifestV1(_Strict):
     def from_file(cls, path: str | Path) -> ShardManifestV1:
         """Read and check a manifest. Raises InputError when it is missing or malformed."""
         try:
-            return cls.model_validate_json(Path(path).read_text(encoding="utf-8"))
+            data = Path(path).read_bytes()
         except FileNotFoundError:
             raise InputError(
                 f"no shard manifest at {path}; point at OUT/shards/{MANIFEST_NAME}"
             ) from None
-        except (ValidationError, UnicodeDecodeError) as error:
+        return cls.from_bytes(data, path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str | Path) -> ShardManifestV1:
+        """Check a manifest that was read from `path`. Raises InputError when it is malformed."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
             first = str(error).replace("\n", " ")[:200]
             raise InputError(f"{path} is not a shard manifest: {first}") from error

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import apache_beam.io.filesystems
@@ -17,6 +19,9 @@ from apache_beam.io.filesystem import (
 )
 
 from pipelines import storage
+from pipelines.cli.main import run
+from pipelines.demo import sample_path
+from pipelines.verify import verify_run
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import InputError, OutputError, UsageError
 
@@ -210,3 +215,45 @@ def test_a_missing_extra_is_named(use: Any, monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_unknown_kind_of_store_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^ftp://b/x: no such kind of store; known are gs://"):
         storage.match_inputs(["ftp://b/x"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("stores") / "out"
+    with sample_path() as sample:
+        arguments = ["curate", "--input", str(sample), "--output", str(output), "--recipe", "demo"]
+        assert run([*arguments, "--quiet"]) == 0
+    return output
+
+
+def problems_in_store(finished: Path, changes: dict[str, bytes | None]) -> str:
+    """What verify finds in a copy of a run in a store, some of whose objects were changed."""
+    for path in finished.rglob("*"):
+        if path.is_file():
+            OBJECTS[f"mem://b/out/{path.relative_to(finished)}"] = path.read_bytes()
+    for name, content in changes.items():
+        assert OBJECTS.pop(f"mem://b/out/{name}") != content
+        if content is not None:
+            OBJECTS[f"mem://b/out/{name}"] = content
+    checks = verify_run(Workspace("mem://b/out"), check_shards=lambda _: ["not for a store"])
+    return "\n".join(check.problem for check in checks if check.problem)
+
+
+@pytest.mark.slow
+def test_a_run_in_a_store_is_verified_there(finished: Path) -> None:
+    assert problems_in_store(finished, {}) == ""
+    shard = "shards/train/shard-00000"
+    tokens = (finished / f"{shard}.bin").read_bytes()
+    for changes, complaint in [
+        ({f"{shard}.bin": tokens[:-1] + b"\x01"}, "shard-00000.bin: sha256 is"),
+        ({f"{shard}.idx": None}, "shard-00000.idx: cannot read"),
+        ({"shards/manifest.json": b"{}"}, "is not a shard manifest"),
+        ({"shards/docs.parquet": None}, "docs.parquet"),
+    ]:
+        found = problems_in_store(finished, changes)
+        assert complaint in found
+        assert all(len(line) < 400 for line in found.splitlines())
+    manifest = json.loads((finished / "shards/manifest.json").read_text())
+    manifest["shards"][0]["docs"] += 1
+    altered = json.dumps(manifest).encode()
+    assert "its entries give" in problems_in_store(finished, {"shards/manifest.json": altered})
