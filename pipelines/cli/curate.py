@@ -6,6 +6,17 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import (
+    Clean,
+    NoResume,
+    Overrides,
+    Quiet,
+    RecipeName,
+    RunJson,
+    Runner,
+    Workers,
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -14,7 +25,7 @@ def register(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\n"
             "corpusmill curate --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
-            "corpusmill curate --input pages.jsonl --output out --set pii.kinds='[email, ip]'\n\n"
+            "corpusmill curate --input pages.jsonl --output out --set pii.kinds='\\[email, ip]'\n\n"
             "corpusmill curate --input 'crawl/*.warc.gz' --output annotated --annotate\n\n"
             "corpusmill curate --input 'gs://bucket/*.warc.gz' --output gs://bucket/out "
             "--runner DataflowRunner --project p --region r"
@@ -34,22 +45,9 @@ def curate(
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A name from `recipes list`, or a YAML file.")
-    ] = "fineweb",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a key of the recipe: language.threshold=0.8"),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-w",
-            min=1,
-            help="Child processes; default: one a core, and 1 a worker process on a cluster.",
-        ),
-    ] = None,
+    recipe: RecipeName = "fineweb",
+    overrides: Overrides = None,
+    workers: Workers = None,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first N pages of the input.")
     ] = None,
@@ -69,21 +67,11 @@ def curate(
             "for `corpusmill decide`; no deduplication, no shards.",
         ),
     ] = False,
-    no_resume: Annotated[
-        bool, typer.Option("--no-resume", help="Discard what OUT holds of an earlier run.")
-    ] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Remove OUT/.work at the end (no resume after that).")
-    ] = False,
-    runner: Annotated[
-        str | None,
-        typer.Option(
-            "--runner",
-            help="Beam runner; default: the in-memory local one. Its options may follow.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    no_resume: NoResume = False,
+    clean: Clean = False,
+    runner: Runner = None,
+    as_json: RunJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Turn crawled pages into deduplicated, PII-scrubbed, tokenized shards.
 

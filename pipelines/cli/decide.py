@@ -6,6 +6,17 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import (
+    Clean,
+    NoResume,
+    Overrides,
+    Quiet,
+    RecipeName,
+    RunJson,
+    Runner,
+    Workers,
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -24,37 +35,14 @@ def decide(
     context: typer.Context,
     annotated: Annotated[str, typer.Argument(help="Folder of a run of curate --annotate.")],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the new run.")],
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A name from `recipes list`, or a YAML file.")
-    ] = "fineweb",
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a key of the recipe: language.threshold=0.8"),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-w",
-            min=1,
-            help="Child processes; default: one a core, and 1 a worker process on a cluster.",
-        ),
-    ] = None,
-    no_resume: Annotated[
-        bool, typer.Option("--no-resume", help="Discard what --output holds of an earlier run.")
-    ] = False,
-    clean: Annotated[
-        bool, typer.Option("--clean", help="Remove .work of --output at the end.")
-    ] = False,
-    runner: Annotated[
-        str | None,
-        typer.Option(
-            "--runner",
-            help="Beam runner; default: the in-memory local one. Its options may follow.",
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    recipe: RecipeName = "fineweb",
+    overrides: Overrides = None,
+    workers: Workers = None,
+    no_resume: NoResume = False,
+    clean: Clean = False,
+    runner: Runner = None,
+    as_json: RunJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make the run of another recipe out of an annotated run, without reading a WARC.
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import RunJson
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -17,7 +19,7 @@ def demo(
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", min=1, help="Default: one a core.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print run.json when done.")] = False,
+    as_json: RunJson = False,
 ) -> None:
     """Curate the embedded sample WARC into shards and a report, in about a minute."""
     from pipelines.cli.outcome import show_run

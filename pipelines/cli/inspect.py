@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from pipelines.cli.options import Json
 from pipelines.cli.terminal import to_json, visible
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def inspect(
     output: Annotated[str, typer.Argument(help="Folder of a finished run.")],
     url: Annotated[str | None, typer.Option("--url", help="URL as crawled, or normalised.")] = None,
     id: Annotated[str | None, typer.Option("--id", help="Document id (32 hex digits).")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show where a document came from, what was measured and decided, and where it went."""
     from pipelines.trail import find_trail

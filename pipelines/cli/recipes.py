@@ -9,11 +9,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.cli.options import Json
 from pipelines.cli.terminal import to_json
 
 _NAME = Annotated[str, typer.Argument(help="A name from `recipes list`, or a YAML file.")]
 _SET = Annotated[list[str] | None, typer.Option("--set", help="key=value, as in curate.")]
-_JSON = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 app = typer.Typer(no_args_is_help=True, help="List, show, compare and validate recipes.")
 
@@ -24,7 +24,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("list")
-def list_recipes(as_json: _JSON = False) -> None:
+def list_recipes(as_json: Json = False) -> None:
     """The packaged recipes."""
     from pipelines.recipes import load, names
 
@@ -45,7 +45,7 @@ def list_recipes(as_json: _JSON = False) -> None:
 
 
 @app.command("show")
-def show(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
+def show(name: _NAME, overrides: _SET = None, as_json: Json = False) -> None:
     """A recipe whole: every value with its default filled in and its source."""
     from pipelines.recipes import load
 
@@ -60,7 +60,7 @@ def show(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
 
 
 @app.command("diff", epilog="Example: corpusmill recipes diff gopher fineweb")
-def diff(before: _NAME, after: _NAME, as_json: _JSON = False) -> None:
+def diff(before: _NAME, after: _NAME, as_json: Json = False) -> None:
     """What two recipes decide differently, key by key."""
     from pipelines.recipes import load
     from pipelines.recipes.diff import changes
@@ -77,7 +77,7 @@ def diff(before: _NAME, after: _NAME, as_json: _JSON = False) -> None:
 
 
 @app.command("validate")
-def validate_recipe(name: _NAME, overrides: _SET = None, as_json: _JSON = False) -> None:
+def validate_recipe(name: _NAME, overrides: _SET = None, as_json: Json = False) -> None:
     """Check a recipe: keys, signals, rules, language labels, deduplication settings."""
     from pipelines.recipes import load, validate
 

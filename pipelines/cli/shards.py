@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import Json
 from pipelines.cli.terminal import to_json, visible
 from schemas.shards import MANIFEST_NAME, ShardManifestV1
 
@@ -27,9 +28,7 @@ def manifest_path(folder: Path) -> Path:
 
 
 @app.command("info")
-def info(
-    folder: _FOLDER, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
-) -> None:
+def info(folder: _FOLDER, as_json: Json = False) -> None:
     """Tokenizer, type, and documents and tokens a shard."""
     manifest = ShardManifestV1.from_file(manifest_path(folder))
     if as_json:

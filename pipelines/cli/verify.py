@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli.options import Json
 from pipelines.cli.terminal import to_json, visible
 
 
@@ -16,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     output: Annotated[str, typer.Argument(help="Folder of a finished run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check counts, checksums and schemas of a run; exit code 1 when something is wrong."""
     from pipelines.verify import verify_run
