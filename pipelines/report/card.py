@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pipelines.report import formats, markdown, published
 from pipelines.report.gather import RunFacts
+from pipelines.report.templating import templates
 from pipelines.report.wording import condition, dedup_settings, intake_settings, meaning
 from schemas.recipe import Edit, Recipe, Rule
 
@@ -27,16 +26,7 @@ class CardRule(NamedTuple):
 
 def render_card(facts: RunFacts) -> str:
     """The whole card as Markdown."""
-    environment = Environment(
-        loader=PackageLoader("pipelines.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=markdown.prose,
-    )
-    environment.filters.update(formats.FILTERS, code=markdown.code)
+    environment = templates(markdown.prose, code=markdown.code)
     ranked = sorted(
         facts.languages.items(), key=lambda item: (-item[1].documents, -item[1].rejected, item[0])
     )

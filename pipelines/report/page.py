@@ -6,26 +6,17 @@ import base64
 import hashlib
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.report.formats import FILTERS
 from pipelines.report.gather import RunFacts
 from pipelines.report.sections import build_sections
+from pipelines.report.templating import templates
 from pipelines.report.untrusted import clean, link
 
 
 def render_page(facts: RunFacts) -> str:
     """The whole page as one HTML document."""
-    environment = Environment(
-        loader=PackageLoader("pipelines.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
-    environment.filters.update(FILTERS, link=link)
+    environment = templates(_printable, link=link)
     style = environment.get_template("style.css.j2").render()
     return environment.get_template("page.html.j2").render(
         facts=facts,
