@@ -7,26 +7,13 @@ import pytest
 from schemas.page import Page
 from schemas.recipe import PageGate
 from stages.page import check_page, effective_mime
+from tests.builders.pages import html_page
 
 HTML = b"<!DOCTYPE html><html><body>Hello</body></html>"
 
 
 def page(**changes: object) -> Page:
-    base = Page(
-        url="https://example.org/",
-        date="2024-01-01T00:00:00Z",
-        warc_file="a.warc.gz",
-        warc_offset=0,
-        warc_length=10,
-        record_id="<urn:uuid:1>",
-        record_type="response",
-        source="warc",
-        http_status=200,
-        content_type="text/html; charset=utf-8",
-        mime="",
-        body=HTML,
-    )
-    return base._replace(**changes)  # type: ignore[arg-type]
+    return html_page(HTML, **changes)
 
 
 @pytest.mark.parametrize(

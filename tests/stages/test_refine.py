@@ -8,6 +8,7 @@ from pipelines.recipes import load
 from schemas.page import Page
 from schemas.recipe import Recipe
 from stages.refine import RefineAssets, Refiner, document_id
+from tests.builders.pages import article_page
 
 PARAGRAPHS = [
     "The harbour of the town was built in the years after the great storm, when the fishermen "
@@ -23,23 +24,7 @@ PARAGRAPHS = [
 
 
 def page(paragraphs: list[str] = PARAGRAPHS, **changes: object) -> Page:
-    body = "".join(f"<p>{p}</p>" for p in paragraphs)
-    html = f"<html><head><title>Harbour</title></head><body><article>{body}</article></body></html>"
-    base = Page(
-        url="https://harbour.example/history",
-        date="2024-01-01T00:00:00Z",
-        warc_file="a.warc.gz",
-        warc_offset=0,
-        warc_length=10,
-        record_id="<urn:uuid:1>",
-        record_type="response",
-        source="warc",
-        http_status=200,
-        content_type="text/html; charset=utf-8",
-        mime="",
-        body=html.encode(),
-    )
-    return base._replace(**changes)  # type: ignore[arg-type]
+    return article_page(paragraphs, **changes)
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from stages.language import (
 from stages.refine import RefineAssets, Refiner
 from stages.rejudge import Rejudger
 from stages.signals import FAMILIES, SIGNALS, family_of
+from tests.builders.pages import article_page
 
 NO_ASSETS = RefineAssets(blocklist=None)
 SAME_EXTRACT = ["url.blocklist=null", "extract.favor=balanced", "extract.deduplicate=false"]
@@ -64,23 +65,7 @@ LOREM = "Lorem ipsum dolor sit amet stands on this page where the text should ha
 
 
 def page(*paragraphs: str, **changes: object) -> Page:
-    body = "".join(f"<p>{p}</p>" for p in paragraphs)
-    html = f"<html><head><title>Harbour</title></head><body><article>{body}</article></body></html>"
-    base = Page(
-        url="https://harbour.example/history",
-        date="2024-01-01T00:00:00Z",
-        warc_file="a.warc.gz",
-        warc_offset=0,
-        warc_length=10,
-        record_id="<urn:uuid:1>",
-        record_type="response",
-        source="warc",
-        http_status=200,
-        content_type="text/html; charset=utf-8",
-        mime="",
-        body=html.encode(),
-    )
-    return base._replace(**changes)  # type: ignore[arg-type]
+    return article_page(paragraphs, **changes)
 
 
 PAGES = {
