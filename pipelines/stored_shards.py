@@ -25,13 +25,7 @@ def read_manifest(workspace: Workspace) -> ShardManifestV1:
 
 def stored_shard_problems(manifest: ShardManifestV1, folder: str) -> Iterator[str]:
     """What differs between a manifest and the files of its folder, in one line each."""
-    expected = ShardManifestV1.fingerprint_of(
-        manifest.tokenizer.sha256,
-        manifest.vocab_size,
-        manifest.eos_id,
-        manifest.dtype,
-        manifest.shards,
-    )
+    expected = manifest.expected_fingerprint()
     if manifest.fingerprint != expected:
         yield f"{MANIFEST_NAME}: fingerprint is {manifest.fingerprint}, its entries give {expected}"
     for name, sha256 in _files(manifest):

@@ -58,6 +58,12 @@ class ShardManifestV1(_Strict):
         content += [[s.path, s.split, s.docs, s.tokens, s.sha256.bin, s.sha256.idx] for s in shards]
         return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
 
+    def expected_fingerprint(self) -> str:
+        """What the fingerprint must be, by the other fields."""
+        return self.fingerprint_of(
+            self.tokenizer.sha256, self.vocab_size, self.eos_id, self.dtype, self.shards
+        )
+
     def to_json(self) -> str:
         """The manifest as written to disk."""
         return json.dumps(self.model_dump(), indent=2, sort_keys=True) + "\n"

@@ -55,13 +55,7 @@ def find_problems(manifest: ShardManifestV1, path: Path, depth: Depth) -> Iterat
 
 
 def _manifest_problems(manifest: ShardManifestV1, path: Path) -> Iterator[str]:
-    expected = ShardManifestV1.fingerprint_of(
-        manifest.tokenizer.sha256,
-        manifest.vocab_size,
-        manifest.eos_id,
-        manifest.dtype,
-        manifest.shards,
-    )
+    expected = manifest.expected_fingerprint()
     if manifest.fingerprint != expected:
         yield f"{path}: fingerprint is {manifest.fingerprint}, its entries give {expected}"
     if not 0 <= manifest.eos_id < manifest.vocab_size:
