@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
@@ -15,6 +16,9 @@ from schemas.errors import CorpusmillError, UsageError
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's own default, DirectRunner, tries to fetch another runner when online: the same flag
 would run different engines. The in-memory FnApiRunner is named instead."""
+
+Build = Callable[[beam.Pipeline], None]
+"""Adds the steps of a job to a pipeline."""
 
 USUAL_RUNNERS = (LOCAL_RUNNER, "PrismRunner", "FlinkRunner", "SparkRunner", "DataflowRunner")
 _RUNNERS = {
@@ -67,16 +71,33 @@ def is_local(options: PipelineOptions) -> bool:
     return options.view_as(StandardOptions).runner == LOCAL_RUNNER
 
 
-def run(build: Callable[[beam.Pipeline], None], options: PipelineOptions) -> None:
+def run(build: Build, options: PipelineOptions) -> None:
     """Build and run a pipeline to its end.
 
     Raises:
         CorpusmillError: a worker raised one; its one line comes through every runner.
         KeyboardInterrupt: Ctrl-C, whatever Beam wraps it in.
     """
+    with _in_our_words(), beam.Pipeline(options=options) as pipeline:
+        build(pipeline)
+
+
+def submit(build: Build, options: PipelineOptions) -> None:
+    """Build a pipeline and hand it to its runner, without waiting where the runner does not.
+
+    Raises what run raises.
+    """
+    with _in_our_words():
+        pipeline = beam.Pipeline(options=options)
+        build(pipeline)
+        pipeline.run()
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Turn what Beam makes of a worker's error back into that error."""
     try:
-        with beam.Pipeline(options=options) as pipeline:
-            build(pipeline)
+        yield
     except CorpusmillError as error:
         raise type(error)(_WHILE_RUNNING.sub("", str(error))) from error
     except RuntimeError as error:
