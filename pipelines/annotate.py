@@ -5,9 +5,10 @@ from __future__ import annotations
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
-from pipelines.curate import CurateRequest, Run, start
+from pipelines.curate import CurateRequest, settings_of, start
 from pipelines.phases.annotate import AnnotateDoFn
 from pipelines.record import PhaseWork
+from pipelines.run import Run
 from schemas.run import RunRecordV1
 from stages.refine import RefineAssets
 
@@ -18,19 +19,21 @@ def annotate(request: CurateRequest, console: Console, quiet: bool = False) -> R
     Raises what curate raises.
     """
     plan, workspace = start(request, annotated=True)
-    return AnnotatedRun(plan, workspace, request, console, quiet).execute()
+    settings = settings_of(request, plan, workspace, console, quiet)
+    return AnnotatedRun(plan, workspace, settings).execute()
 
 
 class AnnotatedRun(Run):
     """Extraction and PII; no deduplication, no shards."""
 
-    def run_phases(self, assets: RefineAssets) -> PhaseWork:
+    def run_phases(self) -> PhaseWork:
         """Both phases; what is done is taken over."""
-        return PhaseWork(self._extract(assets), self._finish())
+        return PhaseWork(self._extract(), self._finish())
 
     def first_phase(self, assets: RefineAssets) -> AnnotateDoFn:
         """What makes the documents out of a task."""
-        return AnnotateDoFn(self.workspace, self.plan.recipe, assets, self.workers, Shared())
+        workers = self.settings.workers
+        return AnnotateDoFn(self.workspace, self.plan.recipe, assets, workers, Shared())
 
     def say_curve(self) -> None:
         """No deduplication, no curve."""

@@ -54,7 +54,7 @@ def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: Non
     """
     if recipe.url.blocklist is None:
         return RefineAssets(blocklist=None)
-    folder = cache_folder() / f"blocklist-{recipe.url.blocklist}"
+    folder = _blocklist_folder(recipe.url.blocklist)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
@@ -66,6 +66,16 @@ def provide_assets(recipe: Recipe, say: Callable[[str], None] = lambda line: Non
             f"set {CACHE_VARIABLE} to a folder that can be written"
         ) from error
     return RefineAssets(blocklist=folder)
+
+
+def plan_assets(recipe: Recipe) -> RefineAssets:
+    """Where this machine would have what the recipe needs; nothing is built."""
+    name = recipe.url.blocklist
+    return RefineAssets(blocklist=None if name is None else _blocklist_folder(name))
+
+
+def _blocklist_folder(name: str) -> Path:
+    return cache_folder() / f"blocklist-{name}"
 
 
 def worker_assets(recipe: Recipe, sent: RefineAssets) -> RefineAssets:

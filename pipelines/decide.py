@@ -10,14 +10,14 @@ from rich.console import Console
 
 from pipelines import storage
 from pipelines.assets import check_assets, stamp
-from pipelines.curate import CurateRequest, Run
+from pipelines.curate import CurateRequest, settings_of
 from pipelines.phases import extract
-from pipelines.phases.annotate import annotated_file
 from pipelines.phases.decide import DecideDoFn
 from pipelines.plan import Plan
 from pipelines.recipes import validate
 from pipelines.recipes.diff import changes
-from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
+from pipelines.run import Run
+from pipelines.workspace import Workspace, read_markers
 from schemas.errors import InputError, UsageError
 from schemas.recipe import Recipe
 from schemas.run import RunRecordV1
@@ -76,7 +76,8 @@ def decide(request: DecideRequest, console: Console, quiet: bool = False) -> Run
         options=request.options,
         clean=request.clean,
     )
-    run = DecideRun(plan, workspace, work, console, quiet)
+    settings = settings_of(work, plan, workspace, console, quiet)
+    run = DecideRun(plan, workspace, settings)
     run.read_from(source, annotated)
     return run.execute()
 
@@ -95,7 +96,7 @@ class DecideRun(Run):
             self.workspace,
             self.plan.recipe,
             assets,
-            self.workers,
+            self.settings.workers,
             Shared(),
             self._source,
             self._annotated.recipe,
@@ -121,18 +122,15 @@ def read_annotated_plan(source: Workspace) -> Plan:
             "run corpusmill curate --annotate again, without --clean"
         )
     plan = Plan.from_json(storage.read_bytes(source.plan_file))
-    missing = [name for name, key in plan.task_keys().items() if not _is_whole(name, key, source)]
+    keys = plan.task_keys()
+    whole = read_markers(source.work(extract.FOLDER), keys)
+    missing = [name for name in keys if name not in whole]
     if missing:
         raise InputError(
             f"the annotated run in {source.output} lacks {len(missing)} of {len(plan.tasks)} "
             f"tasks (first: {missing[0]}): run its corpusmill curate --annotate again"
         )
     return plan
-
-
-def _is_whole(name: str, key: str, source: Workspace) -> bool:
-    marker = Marker(source.work(extract.FOLDER, name + DONE_SUFFIX))
-    return marker.read(key) is not None and storage.exists(annotated_file(source, name))
 
 
 def check_sections(recipe: Recipe, annotated: Recipe) -> None:

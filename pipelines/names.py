@@ -64,6 +64,11 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def written(path: str) -> str:
+    """A path as files of a run may hold it: a URL as it is shown, anything else as it is."""
+    return shown(path) if path.startswith(WEB) else path
+
+
 def base_name(path: str) -> str:
     """The last part of a path or URL, as it is shown."""
     return shown(path).rsplit("/", 1)[-1]

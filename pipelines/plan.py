@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import NamedTuple
 
-from pipelines.names import WEB, shown
+from pipelines.names import written
 from pipelines.sources import Task, first_pages, tasks_of
 from pipelines.storage import InputFile
 from schemas.recipe import Recipe
@@ -69,9 +69,9 @@ class Plan(NamedTuple):
         content = {
             "recipe_hash": self.recipe_hash,
             "recipe": self.recipe.model_dump(mode="json"),
-            "inputs": [list(f._replace(path=_kept(f.path), identity="")) for f in self.inputs],
+            "inputs": [list(f._replace(path=written(f.path), identity="")) for f in self.inputs],
             "limit": self.limit,
-            "tasks": [list(task._replace(path=_kept(task.path))) for task in self.tasks],
+            "tasks": [list(task._replace(path=written(task.path))) for task in self.tasks],
             "annotated": self.annotated,
             "decided_from": self.decided_from,
             "decided_key": self.decided_key,
@@ -106,7 +106,3 @@ def make_plan(
     if limit is not None:
         tasks = list(first_pages(tasks, limit))
     return Plan(recipe, inputs, tasks, limit)
-
-
-def _kept(path: str) -> str:
-    return shown(path) if path.startswith(WEB) else path

@@ -183,6 +183,16 @@ def list_files(folder: str, suffix: str) -> list[str]:
     return sorted(join(folder, name) for name in os.listdir(folder) if name.endswith(suffix))
 
 
+def sizes_in(folder: str) -> dict[str, int]:
+    """Path -> bytes of the files directly inside `folder`; none if there is no folder."""
+    if is_remote(folder):
+        return {file.path: file.size for file in _match_store(join(folder, "*"))}
+    if not os.path.isdir(folder):
+        return {}
+    with os.scandir(folder) as entries:
+        return {join(folder, e.name): e.stat().st_size for e in entries if e.is_file()}
+
+
 def write_bytes(path: str, data: bytes | memoryview) -> None:
     """Write atomically: a reader sees the old file or the whole new one.
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -13,6 +15,8 @@ from pipelines import storage
 from schemas.errors import OutputError
 
 DONE_SUFFIX = ".done.json"
+_READERS = 32
+"""Markers read at a time in a store, where waiting is most of reading."""
 
 
 class Workspace(NamedTuple):
@@ -80,12 +84,14 @@ class Marker(NamedTuple):
     def read(self, key: str) -> dict[str, Any] | None:
         """The recorded content, or None when the work is undone, was done for another key, or
         its files are no longer there as they were written."""
-        if not storage.exists(self.path):
-            return None
+        return self.content(key, storage.size_of) if storage.exists(self.path) else None
+
+    def content(self, key: str, size_of: Callable[[str], int | None]) -> dict[str, Any] | None:
+        """As read, of a marker that is there; `size_of` tells the bytes of a file."""
         record = json.loads(storage.read_bytes(self.path))
         if record.get("key") != key:
             return None
-        if any(storage.size_of(path) != size for path, size in self._files(record)):
+        if any(size_of(path) != size for path, size in self._files(record)):
             return None
         content: dict[str, Any] = record["content"]
         return content
@@ -103,11 +109,36 @@ class Marker(NamedTuple):
         storage.write_bytes(self.path, data.encode())
 
 
-def read_markers(folder: str, key: str) -> dict[str, dict[str, Any]]:
-    """Name -> content of every marker in `folder` whose work is done for `key`."""
-    found = {}
-    for path in storage.list_files(folder, DONE_SUFFIX):
-        content = Marker(path).read(key)
-        if content is not None:
-            found[path.rsplit("/", 1)[-1].removesuffix(DONE_SUFFIX)] = content
-    return found
+def read_markers(folder: str, keys: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Name -> content of the markers in `folder` whose work is done for their key in `keys`.
+
+    Each marker is opened once, many at a time in a store, and each folder of files listed once.
+    """
+    sizes = _Sizes()
+
+    def read(path: str) -> tuple[str, dict[str, Any] | None]:
+        name = path.rsplit("/", 1)[-1].removesuffix(DONE_SUFFIX)
+        return name, Marker(path).content(keys[name], sizes.of) if name in keys else None
+
+    paths = storage.list_files(folder, DONE_SUFFIX)
+    if storage.is_remote(folder):
+        with ThreadPoolExecutor(_READERS) as readers:
+            found = list(readers.map(read, paths))
+    else:
+        found = [read(path) for path in paths]
+    return {name: content for name, content in found if content is not None}
+
+
+class _Sizes:
+    """Bytes of files, by listing the folder of the first that is asked for."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, path: str) -> int | None:
+        folder = path.rsplit("/", 1)[0]
+        with self._lock:
+            if folder not in self._folders:
+                self._folders[folder] = storage.sizes_in(folder)
+        return self._folders[folder].get(path)

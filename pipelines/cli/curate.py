@@ -81,30 +81,24 @@ def curate(
     from pipelines.annotate import annotate as run_annotate
     from pipelines.cli.leftovers import sort_out
     from pipelines.cli.outcome import show_run
-    from pipelines.curate import CurateRequest
     from pipelines.curate import curate as run_curate
-    from pipelines.plan import SEGMENT_BYTES
+    from pipelines.curate import make_request
     from pipelines.progress import console_for
-    from pipelines.reach import check_reach, paths_of, workers_of
-    from pipelines.recipes import load
 
     leftovers = sort_out(context, runner)
-    options = engine.make_options(runner, leftovers.beam)
-    inputs = [*input, *leftovers.inputs]
-    chosen = load(recipe, overrides or [])
-    note = check_reach(options, paths_of(inputs, output, chosen))
+    request, note = make_request(
+        [*input, *leftovers.inputs],
+        output,
+        recipe,
+        engine.make_options(runner, leftovers.beam),
+        overrides=overrides or [],
+        workers=workers,
+        limit=limit,
+        segment_mb=segment_mb,
+        resume=not no_resume,
+        clean=clean,
+    )
     if note:
         typer.echo(note, err=True)
-    request = CurateRequest(
-        inputs=inputs,
-        output=output,
-        recipe=chosen,
-        workers=workers_of(options, workers),
-        limit=limit,
-        resume=not no_resume,
-        options=options,
-        clean=clean,
-        segment_bytes=SEGMENT_BYTES if segment_mb is None else int(segment_mb * 1_000_000),
-    )
     run = run_annotate if annotate else run_curate
     show_run(lambda: run(request, console_for(), quiet=quiet), output, as_json)

@@ -1,35 +1,44 @@
-"""Phase 2: key files in, cluster files out, by as many Beam pipelines as the graph needs."""
+"""Phase 2: key files in, cluster files out, by as many jobs as the graph of duplicates needs.
+
+Each job is a pipeline from files to files. It writes into a folder of its own attempt, and its
+last step a marker that names the folder: what a killed attempt left is never looked at, and a
+driver that comes later begins with the job whose marker is missing.
+"""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import engine, storage
+from pipelines.engine import Build
 from pipelines.phases.clusters import Deduplicate, NearVerdicts, SettleExact, check
 from pipelines.phases.components import BandEdges, StarRound
 from pipelines.phases.dedup_files import (
+    FILES,
     WriteClusters,
-    WriteCounts,
     WriteEdges,
-    connect_files,
+    WriteMarker,
+    connect_edges,
     count_rows,
-    read_counts,
     read_edges,
     read_keys,
 )
+from pipelines.phases.lists import ReadList, write_list
 from pipelines.phases.members import ClusterRow, Key
+from pipelines.workspace import DONE_SUFFIX, Marker
 from schemas.errors import ReconcileError
 from schemas.recipe import Dedup
 
-__all__ = ["DedupCounts", "Deduplicate", "Key", "run_dedup"]
+__all__ = ["DedupCounts", "DedupWork", "Deduplicate", "Key", "run_dedup"]
 
 EDGE_LIMIT = 5_000_000
-"""Pairs that one process connects: 500 MB and some seconds. Beyond, rounds of stars."""
+"""Pairs that one worker connects: 500 MB and some seconds. Beyond, rounds of stars."""
 MAX_ROUNDS = 60
 """A chain of 2^60 documents would need that many; more means a fault, not a large graph."""
 _ROWS_PER_FILE = 250_000
@@ -43,6 +52,207 @@ class DedupCounts(NamedTuple):
     rejected_by_method: dict[str, int]
     """Documents dropped by each step that ran: url, exact, minhash."""
 
+    def content(self) -> dict[str, Any]:
+        """As the marker of the phase keeps them."""
+        rejected = sum(self.rejected_by_method.values())
+        counts = {"in": self.in_, "kept": self.kept, "rejected": rejected, "errors": 0}
+        rules = {f"dedup.{method}": n for method, n in self.rejected_by_method.items() if n}
+        return {"counts": counts, "rules": rules, "cpu_seconds_by_step": {}}
+
+
+class DedupJob(NamedTuple):
+    """A pipeline that is to be run next."""
+
+    name: str
+    build: Build
+
+
+class Attempt(NamedTuple):
+    """What a finished job left."""
+
+    folder: str
+    counts: dict[str, int]
+
+
+class DedupWork(NamedTuple):
+    """One deduplication: what it is about, and where its files lie.
+
+    One job does it while the documents cannot make more than `edge_limit` pairs. Else the pairs
+    go to files first (`edges`); more than `edge_limit` of them are connected by rounds of large
+    and small stars (`stars-0`, ...), fewer by one worker of the last job (`clusters`).
+    """
+
+    key_files: list[str]
+    documents: int
+    """Rows of the key files."""
+    target: str
+    """Folder of `clusters-NNNNN.parquet` (schema CLUSTER_V1, sorted by cluster, the document that
+    stays first)."""
+    folder: str
+    """Of the attempts and their markers."""
+    done: Marker
+    """Of the whole."""
+    key: str
+    settings: Dedup
+    edge_limit: int = EDGE_LIMIT
+
+    def jobs(self) -> Iterator[DedupJob]:
+        """Every job that is missing: each is to be run before the next one is asked for.
+
+        Raises what next_job raises, and ReconcileError when a job left no marker.
+        """
+        ran = None
+        while (job := self.next_job()) is not None:
+            if job.name == ran:
+                raise ReconcileError(
+                    f"job {ran} of dedup ended without its marker in {self.folder}: run the same "
+                    "command again"
+                )
+            yield job
+            ran = job.name
+
+    def next_job(self) -> DedupJob | None:
+        """The first job without a marker; None when all is done.
+
+        Raises:
+            UsageError: band settings that the guard refuses.
+            ReconcileError: the rounds do not come to an end.
+        """
+        check(self.settings)
+        if self.done.read(self.key) is not None:
+            return None
+        bands = self.settings.minhash.bands if self.settings.minhash else 0
+        if self.documents * bands <= self.edge_limit:
+            return DedupJob("clusters", self._all_at_once)
+        edges = self._attempt("edges")
+        if edges is None:
+            return DedupJob("edges", self._find_edges)
+        if edges.counts.get("edges", 0) <= self.edge_limit:
+            return DedupJob("clusters", partial(self._connect, folder=edges.folder))
+        return self._next_round(edges)
+
+    def _next_round(self, before: Attempt) -> DedupJob:
+        for number in range(MAX_ROUNDS):
+            name = f"stars-{number}"
+            stars = self._attempt(name)
+            if stars is None:
+                return DedupJob(name, partial(self._round, name=name, before=before.folder))
+            if not stars.counts.get("changed", 0):
+                return DedupJob("clusters", partial(self._label, folder=stars.folder))
+            before = stars
+        raise ReconcileError(f"connected components did not settle in {MAX_ROUNDS} rounds")
+
+    def _attempt(self, name: str) -> Attempt | None:
+        """The attempt that a marker names, while all its files are there."""
+        content = self._marker(name).read(self.key)
+        if content is None:
+            return None
+        folder, counts = storage.join(self.folder, content["attempt"]), content["counts"]
+        if len(storage.list_files(folder, ".parquet")) < counts.get(FILES, 0):
+            return None
+        return Attempt(folder, counts)
+
+    def _marker(self, name: str) -> Marker:
+        return Marker(storage.join(self.folder, name + DONE_SUFFIX))
+
+    def _new_attempt(self, name: str) -> tuple[str, AttemptDone]:
+        attempt = f"{name}-{uuid.uuid4().hex[:12]}"
+        folder = storage.join(self.folder, attempt)
+        return folder, AttemptDone(self._marker(name), self.key, attempt)
+
+    def _list(self, items: list[str]) -> list[str]:
+        return write_list(storage.join(self.folder, "lists"), items)
+
+    def _keys(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        files = pipeline | "KeyFiles" >> ReadList(self._list(self.key_files))
+        return files | "ReadKeys" >> beam.FlatMap(read_keys)
+
+    def _all_at_once(self, pipeline: beam.Pipeline) -> None:
+        """Everything in one job, the pairs connected by one worker."""
+        keys = self._keys(pipeline)
+        self._write(keys, keys | "Deduplicate" >> Deduplicate(self.settings))
+
+    def _find_edges(self, pipeline: beam.Pipeline) -> None:
+        folder, done = self._new_attempt("edges")
+        members = self._keys(pipeline) | "Exact" >> SettleExact(self.settings)
+        edges = members | "BandEdges" >> BandEdges()
+        counted = edges | "One" >> beam.Map(_named_one, "edges")
+        written = edges | "WriteEdges" >> WriteEdges(folder)
+        (
+            (counted, written)
+            | "Counted" >> beam.Flatten()
+            | "WriteMarker" >> WriteMarker(done.declare)
+        )
+
+    def _round(self, pipeline: beam.Pipeline, name: str, before: str) -> None:
+        folder, done = self._new_attempt(name)
+        files = self._list(storage.list_files(before, ".parquet"))
+        edges, changed = read_edges(pipeline, files) | "Round" >> StarRound()
+        counted = changed | "One" >> beam.Map(_named_one, "changed")
+        written = edges | "WriteEdges" >> WriteEdges(folder)
+        (
+            (counted, written)
+            | "Counted" >> beam.Flatten()
+            | "WriteMarker" >> WriteMarker(done.declare)
+        )
+
+    def _connect(self, pipeline: beam.Pipeline, folder: str) -> None:
+        self._verdicts(pipeline, connect_edges(pipeline, folder))
+
+    def _label(self, pipeline: beam.Pipeline, folder: str) -> None:
+        files = self._list(storage.list_files(folder, ".parquet"))
+        self._verdicts(pipeline, read_edges(pipeline, files))
+
+    def _verdicts(self, pipeline: beam.Pipeline, stars: beam.PCollection) -> None:
+        """The exact steps run a second time: cheaper than storing every document's way through
+        them."""
+        keys = self._keys(pipeline)
+        members = keys | "Exact" >> SettleExact(self.settings)
+        self._write(keys, (members, stars) | "Verdicts" >> NearVerdicts())
+
+    def _write(self, keys: beam.PCollection, rows: beam.PCollection) -> None:
+        for path in storage.list_files(self.target, ".parquet"):
+            storage.remove(path)
+        files = max(1, -(-self.documents // _ROWS_PER_FILE))
+        done = ClustersDone(self.done, self.key, self.target, self.documents, self.settings)
+        (
+            (
+                keys | "In" >> beam.Map(_named_one, "in"),
+                rows | "Dropped" >> beam.FlatMap(_dropped),
+                rows | "WriteClusters" >> WriteClusters(self.target, files),
+            )
+            | "Counted" >> beam.Flatten()
+            | "WriteMarker" >> WriteMarker(done.declare)
+        )
+
+
+class AttemptDone(NamedTuple):
+    """Declares an attempt the one that counts."""
+
+    marker: Marker
+    key: str
+    attempt: str
+
+    def declare(self, counts: dict[str, int]) -> None:
+        """Write the marker."""
+        self.marker.write(self.key, {"attempt": self.attempt, "counts": counts}, [])
+
+
+class ClustersDone(NamedTuple):
+    """Declares the deduplication done, after checking that it accounts for every document."""
+
+    marker: Marker
+    key: str
+    target: str
+    documents: int
+    settings: Dedup
+
+    def declare(self, counts: dict[str, int]) -> None:
+        """Write the marker. Raises ReconcileError when the counts do not add up."""
+        counts.pop(FILES, None)
+        content = _reconcile(self.documents, self.settings, counts).content()
+        self.marker.write(self.key, content, storage.list_files(self.target, ".parquet"))
+
 
 def run_dedup(
     key_files: list[str],
@@ -52,19 +262,15 @@ def run_dedup(
     *,
     edge_limit: int = EDGE_LIMIT,
 ) -> DedupCounts:
-    """Find the duplicates among the documents of `key_files`; same input, same files.
-
-    One pipeline does it while the documents cannot make more than `edge_limit` pairs. Else the
-    pairs go to files first; up to `edge_limit` of them are connected in this process, more by
-    rounds of large and small stars, each a pipeline from files to files.
+    """Find the duplicates among the documents of `key_files` anew, with nothing to resume; same
+    input, same files.
 
     Args:
         key_files: Parquet files of schema KEY_V1.
-        target: folder of `clusters-NNNNN.parquet` (schema CLUSTER_V1, sorted by cluster, the
-            document that stays first); what an earlier call left there is removed.
+        target: folder of the clusters; what an earlier call left there is removed.
         settings: the recipe's section.
         options: Beam options; None: the local runner.
-        edge_limit: pairs of near duplicates that one process may connect.
+        edge_limit: pairs of near duplicates that one worker may connect.
 
     Raises:
         UsageError: band settings that the guard refuses.
@@ -73,124 +279,20 @@ def run_dedup(
         ReconcileError: the counts do not add up.
     """
     check(settings)
-    total = sum(count_rows(path) for path in key_files)
-    for path in storage.list_files(target, ".parquet"):
-        storage.remove(path)
-    # A folder of its own: pairs that a killed call left behind must never join this one's.
-    work = storage.join(target, f"work-{uuid.uuid4().hex[:12]}")
-    run = _Run(
-        key_files,
-        target,
-        work,
-        settings,
-        options or engine.make_options(None, []),
-        max(1, -(-total // _ROWS_PER_FILE)),
-    )
-    bands = settings.minhash.bands if settings.minhash else 0
+    documents = sum(count_rows(path) for path in key_files)
+    folder = storage.join(target, ".work", uuid.uuid4().hex[:12])
+    done = Marker(storage.join(folder, "dedup" + DONE_SUFFIX))
+    work = DedupWork(key_files, documents, target, folder, done, "", settings, edge_limit)
     try:
-        if total * bands <= edge_limit:
-            run.in_one_pipeline()
-        else:
-            run.over_files(edge_limit)
-        return _reconcile(total, settings, read_counts(run.counts_file))
+        for job in work.jobs():
+            engine.run(job.build, options or engine.make_options(None, []))
+        content = done.read("")
     finally:
-        storage.remove_folder(work)
-
-
-class _Run(NamedTuple):
-    """What every pipeline of one call shares."""
-
-    key_files: list[str]
-    target: str
-    work: str
-    settings: Dedup
-    options: PipelineOptions
-    cluster_files: int
-
-    @property
-    def counts_file(self) -> str:
-        return storage.join(self.work, "counts.json")
-
-    def in_one_pipeline(self) -> None:
-        """Everything at once, the pairs connected by one worker."""
-
-        def build(pipeline: beam.Pipeline) -> None:
-            keys = self._keys(pipeline)
-            self._write(keys, keys | "Deduplicate" >> Deduplicate(self.settings))
-
-        engine.run(build, self.options)
-
-    def over_files(self, edge_limit: int) -> None:
-        """Pairs to files, then components, then verdicts. The exact steps run a second time for
-        the verdicts: cheaper than storing every document's way through them."""
-        folder = storage.join(self.work, "edges")
-        edges = self._find_edges(folder)
-        if edges <= edge_limit:
-            stars = storage.join(self.work, "stars")
-            connect_files(folder, stars)
-        else:
-            stars = self._rounds_of_stars(folder)
-        star_files = storage.list_files(stars, ".parquet")
-
-        def build(pipeline: beam.Pipeline) -> None:
-            keys = self._keys(pipeline)
-            members = keys | "Exact" >> SettleExact(self.settings)
-            rows = (members, read_edges(pipeline, star_files)) | "Verdicts" >> NearVerdicts()
-            self._write(keys, rows)
-
-        engine.run(build, self.options)
-
-    def _find_edges(self, folder: str) -> int:
-        counts = storage.join(self.work, "edges.json")
-
-        def build(pipeline: beam.Pipeline) -> None:
-            members = self._keys(pipeline) | "Exact" >> SettleExact(self.settings)
-            edges = members | "BandEdges" >> BandEdges()
-            edges | "WriteEdges" >> WriteEdges(folder)
-            edges | "One" >> beam.Map(_named_one, "edges") | "Count" >> WriteCounts(counts)
-
-        engine.run(build, self.options)
-        return read_counts(counts).get("edges", 0)
-
-    def _rounds_of_stars(self, folder: str) -> str:
-        for number in range(MAX_ROUNDS):
-            files = storage.list_files(folder, ".parquet")
-            counts = storage.join(self.work, f"round-{number}.json")
-            following = storage.join(self.work, f"round-{number}")
-            engine.run(_round_builder(files, following, counts), self.options)
-            storage.remove_folder(folder)
-            folder = following
-            if not read_counts(counts).get("changed", 0):
-                return folder
-        raise ReconcileError(f"connected components did not settle in {MAX_ROUNDS} rounds")
-
-    def _keys(self, pipeline: beam.Pipeline) -> beam.PCollection:
-        return (
-            pipeline
-            | "KeyFiles" >> beam.Create(self.key_files, reshuffle=False)
-            | "SpreadKeyFiles" >> beam.Reshuffle()
-            | "ReadKeys" >> beam.FlatMap(read_keys)
-        )
-
-    def _write(self, keys: beam.PCollection, rows: beam.PCollection) -> None:
-        (
-            (
-                keys | "In" >> beam.Map(_named_one, "in"),
-                rows | "Dropped" >> beam.FlatMap(_dropped),
-            )
-            | "Counted" >> beam.Flatten()
-            | "WriteCounts" >> WriteCounts(self.counts_file)
-        )
-        rows | "WriteClusters" >> WriteClusters(self.target, self.cluster_files)
-
-
-def _round_builder(files: list[str], folder: str, counts: str) -> Callable[[beam.Pipeline], None]:
-    def build(pipeline: beam.Pipeline) -> None:
-        edges, changed = read_edges(pipeline, files) | "Round" >> StarRound()
-        edges | "WriteEdges" >> WriteEdges(folder)
-        changed | "One" >> beam.Map(_named_one, "changed") | "Count" >> WriteCounts(counts)
-
-    return build
+        storage.remove_folder(storage.join(target, ".work"))
+    assert content is not None
+    steps = _steps(settings)
+    rejected = {name: content["rules"].get(f"dedup.{name}", 0) for name in steps if steps[name]}
+    return DedupCounts(content["counts"]["in"], content["counts"]["kept"], rejected)
 
 
 def _named_one(_: Any, name: str) -> tuple[str, int]:
@@ -203,16 +305,19 @@ def _dropped(plain: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
         yield row.method, 1
 
 
-def _reconcile(total: int, settings: Dedup, counted: dict[str, int]) -> DedupCounts:
-    read = counted.pop("in", 0)
-    if read != total:
-        raise ReconcileError(f"dedup read {read} documents, the key files hold {total}")
-    steps = {
+def _steps(settings: Dedup) -> dict[str, bool]:
+    return {
         "url": settings.url,
         "exact": settings.exact,
         "minhash": settings.minhash is not None,
     }
-    dropped = {name: counted.pop(name, 0) for name, runs in steps.items() if runs}
+
+
+def _reconcile(total: int, settings: Dedup, counted: dict[str, int]) -> DedupCounts:
+    read = counted.pop("in", 0)
+    if read != total:
+        raise ReconcileError(f"dedup read {read} documents, the key files hold {total}")
+    dropped = {name: counted.pop(name, 0) for name, runs in _steps(settings).items() if runs}
     if counted:
         raise ReconcileError(f"dedup dropped documents by steps that did not run: {counted}")
     return DedupCounts(total, total - sum(dropped.values()), dropped)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import apache_beam as beam
@@ -15,18 +15,21 @@ import xxhash
 from pipelines import storage
 from pipelines.phases.components import (
     EDGE,
-    UID_BYTES,
     Edge,
     PackEdges,
     connect,
     unpack_edges,
 )
+from pipelines.phases.lists import ReadList
 from pipelines.phases.members import ClusterRow, Key
 from schemas.errors import InputError
 from schemas.tables import CLUSTER_V1, KEY_V1
 
 _ROWS_PER_BATCH = 8192
-_EDGES_PER_FILE = 1_000_000
+_READERS = 16
+"""Files read at a time: in a store, waiting is most of reading."""
+FILES = "files"
+"""Name under which files are counted."""
 _EDGE_SCHEMA = pa.schema([("edges", pa.binary())])
 _NUMBERED = beam.typehints.KV[int, beam.typehints.Any]
 
@@ -52,12 +55,20 @@ def read_keys(path: str) -> Iterator[tuple[Any, ...]]:
             yield from zip(*(batch.column(c).to_pylist() for c in columns), strict=True)
 
 
-class WriteCounts(beam.PTransform):
-    """(name, number) -> one small JSON file of sums; written even when there is nothing."""
+Declare = Callable[[dict[str, int]], None]
+"""Writes down, on a worker, that a job is done: gets the sums of what was counted."""
 
-    def __init__(self, path: str) -> None:
+
+class WriteMarker(beam.PTransform):
+    """(name, number) -> one call of `declare` with the sums, after all else in the graph.
+
+    Every transform that writes files counts them into the input, so that the sums exist only
+    when all files do.
+    """
+
+    def __init__(self, declare: Declare) -> None:
         super().__init__()
-        self._path = path
+        self._declare = declare
 
     def expand(self, counted: beam.PCollection) -> beam.PCollection:
         """A lifted combiner, then one key. Runner metrics are not used: some lose them."""
@@ -69,7 +80,7 @@ class WriteCounts(beam.PTransform):
             | "Sum" >> beam.CombinePerKey(sum)
             | "OneKey" >> beam.WithKeys(0)
             | "Gather" >> beam.GroupByKey()
-            | "Write" >> beam.Map(_write_counts, self._path)
+            | "Declare" >> beam.Map(_declare, self._declare)
         )
 
 
@@ -77,18 +88,15 @@ def _pair(counted: tuple[str, int]) -> tuple[str, int]:
     return counted
 
 
-def _write_counts(gathered: tuple[int, Iterable[tuple[str, int]]], path: str) -> None:
-    sums = {name: number for name, number in sorted(gathered[1]) if name}
-    storage.write_bytes(path, json.dumps(sums).encode())
-
-
-def read_counts(path: str) -> dict[str, int]:
-    """What WriteCounts left."""
-    return {name: int(n) for name, n in json.loads(storage.read_bytes(path)).items()}
+def _declare(gathered: tuple[int, Iterable[tuple[str, int]]], declare: Declare) -> None:
+    declare({name: int(number) for name, number in sorted(gathered[1]) if name})
 
 
 class WriteClusters(beam.PTransform):
-    """Rows -> `count` files by hashed cluster id, every one of them written, each sorted."""
+    """Rows -> `count` files by hashed cluster id, every one of them written, each sorted.
+
+    Gives (FILES, 1) for each file.
+    """
 
     def __init__(self, folder: str, count: int) -> None:
         super().__init__()
@@ -123,18 +131,19 @@ def _row_order(row: ClusterRow) -> tuple[Any, ...]:
     return row.cluster_id, not row.kept, row.id, row.segment, row.row
 
 
-def _write_clusters(group: tuple[int, Iterable[tuple[Any, ...]]], folder: str) -> None:
+def _write_clusters(group: tuple[int, Iterable[tuple[Any, ...]]], folder: str) -> tuple[str, int]:
     number, rows = group[0], [ClusterRow(*plain) for plain in group[1] if plain]
     rows.sort(key=_row_order)
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(ClusterRow._fields)
     named = dict(zip(ClusterRow._fields, columns, strict=True))
     table = pa.table([named[name] for name in CLUSTER_V1.names], schema=CLUSTER_V1)
     storage.write_table(storage.join(folder, f"clusters-{number:05d}.parquet"), table)
+    return FILES, 1
 
 
 class WriteEdges(beam.PTransform):
-    """Pairs -> files of packed blocks. Their names are random: what a repeated bundle writes
-    twice is the same true pairs twice, which no component notices."""
+    """Pairs -> files of packed blocks, and (FILES, 1) for each. Their names are random: what a
+    repeated bundle writes twice is the same true pairs twice, which no component notices."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -149,34 +158,42 @@ class WriteEdges(beam.PTransform):
         )
 
 
-def _write_block(block: bytes, folder: str) -> None:
+def _write_block(block: bytes, folder: str) -> tuple[str, int]:
     table = pa.table({"edges": [block]}, schema=_EDGE_SCHEMA)
     storage.write_table(storage.join(folder, f"{uuid.uuid4().hex}.parquet"), table)
+    return FILES, 1
 
 
 def read_edges(pipeline: beam.Pipeline, files: list[str]) -> beam.PCollection:
-    """The pairs of all files, in no order."""
+    """The pairs of the files in a list (pipelines.phases.lists), in no order."""
     return (
         pipeline
-        | "EdgeFiles" >> beam.Create(files, reshuffle=False)
-        | "SpreadEdgeFiles" >> beam.Reshuffle()
+        | "EdgeFiles" >> ReadList(files)
         | "ReadEdges" >> beam.FlatMap(_read_edge_file).with_output_types(EDGE)
     )
 
 
 def _read_edge_file(path: str) -> Iterator[Edge]:
-    for block in storage.read_table(path).column("edges").to_pylist():
+    for block in _blocks(path):
         yield from unpack_edges(block)
 
 
-def connect_files(edges: str, stars: str) -> None:
-    """Union-find in this process, from files of pairs to files of stars."""
-    whole = bytearray()
-    for path in storage.list_files(edges, ".parquet"):
-        for block in storage.read_table(path).column("edges").to_pylist():
-            whole += block
-    found = connect(bytes(whole))
-    step = _EDGES_PER_FILE * 2 * UID_BYTES
-    for number, start in enumerate(range(0, len(found), step)):
-        table = pa.table({"edges": [found[start : start + step]]}, schema=_EDGE_SCHEMA)
-        storage.write_table(storage.join(stars, f"stars-{number:05d}.parquet"), table)
+def _blocks(path: str) -> list[bytes]:
+    blocks: list[bytes] = storage.read_table(path).column("edges").to_pylist()
+    return blocks
+
+
+def connect_edges(pipeline: beam.Pipeline, folder: str) -> beam.PCollection:
+    """Stars of the pairs in a folder, connected by one worker that reads them where they lie."""
+    return (
+        pipeline
+        | "EdgeFolder" >> beam.Create([folder], reshuffle=False)
+        | "Connect" >> beam.FlatMap(_connect_folder).with_output_types(EDGE)
+    )
+
+
+def _connect_folder(folder: str) -> Iterator[Edge]:
+    with ThreadPoolExecutor(_READERS) as readers:
+        parts = readers.map(_blocks, storage.list_files(folder, ".parquet"))
+        whole = b"".join(block for blocks in parts for block in blocks)
+    yield from unpack_edges(connect(whole))

@@ -16,6 +16,8 @@ from apache_beam.utils.shared import Shared
 from pipelines import storage
 from pipelines.assets import worker_assets
 from pipelines.children import RefinePool, refine_pool
+from pipelines.names import written
+from pipelines.phases.lists import ReadList, write_list
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
 from pipelines.sources import Task, read_task
@@ -310,12 +312,22 @@ def build(
     pipeline: beam.Pipeline,
     tasks: list[tuple[Task, str]],
     extract: ExtractDoFn,
+    lists: str,
 ) -> None:
-    """The phase as a Beam graph: tasks spread over the workers, only their names are shuffled."""
-    plain = [(tuple(task), key) for task, key in tasks]
+    """The phase as a Beam graph: tasks, listed below the folder `lists`, spread over the workers.
+
+    A signed URL is the key to its file: it goes into the graph and is not written down.
+    """
+    signed = {task.name: task.path for task, _ in tasks if written(task.path) != task.path}
+    items = [(task._replace(path=written(task.path)), key) for task, key in tasks]
     (
         pipeline
-        | "Tasks" >> beam.Create(plain, reshuffle=False)
-        | "SpreadTasks" >> beam.Reshuffle()
+        | "Tasks" >> ReadList(write_list(lists, items))
+        | "Paths" >> beam.Map(_with_path, signed)
         | "Extract" >> beam.ParDo(extract)
     )
+
+
+def _with_path(element: tuple[Any, str], signed: dict[str, str]) -> tuple[tuple[Any, ...], str]:
+    task = Task(*element[0])
+    return tuple(task._replace(path=signed.get(task.name, task.path))), element[1]

@@ -19,6 +19,7 @@ from apache_beam.utils.shared import Shared
 from pipelines import storage
 from pipelines.children import Scrubbed, ScrubPool, scrub_pool
 from pipelines.phases.extract import SCRUB_MARGIN_CHARS, task_file
+from pipelines.phases.lists import ReadList, write_list
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
@@ -27,6 +28,7 @@ from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_
 
 FOLDER = "finish"
 TRAIN, VALIDATION = "train", "validation"
+_NAMED = beam.typehints.KV[str, beam.typehints.Any]
 
 
 class Membership(NamedTuple):
@@ -192,13 +194,13 @@ class FinishDoFn(beam.DoFn):
         workspace: Workspace,
         recipe: Recipe,
         workers: int,
-        keys: dict[str, str],
+        key: str,
         shared: Shared,
     ) -> None:
         self._workspace = workspace
         self._recipe = recipe
         self._workers = workers
-        self._keys = keys
+        self._key = key
         self._shared = shared
 
     def setup(self) -> None:
@@ -213,7 +215,7 @@ class FinishDoFn(beam.DoFn):
         if not list(grouped["tasks"]):
             return
         members = (Membership(*m) for m in grouped["members"])
-        finish_task(name, self._keys[name], members, self._workspace, self._recipe, self._pool)
+        finish_task(name, self._key, members, self._workspace, self._recipe, self._pool)
 
 
 class ReadMembers(beam.DoFn):
@@ -229,34 +231,51 @@ class ReadMembers(beam.DoFn):
 
 def build(
     pipeline: beam.Pipeline,
-    keys: dict[str, str],
+    names: list[str],
+    key: str,
     cluster_files: list[str],
     workspace: Workspace,
     recipe: Recipe,
     workers: int,
 ) -> None:
-    """Bring each task its part of the drop list; ids and flags cross the shuffle, never text."""
-    tasks = pipeline | "Tasks" >> beam.Create([(name, None) for name in keys], reshuffle=False)
-    members = (
+    """Bring each task its part of the drop list; ids and flags cross the shuffle, never text.
+
+    The clusters are published on the way.
+    """
+    lists = workspace.work("lists")
+    tasks = (
         pipeline
-        | "ClusterFiles" >> beam.Create(cluster_files, reshuffle=False)
-        | "SpreadFiles" >> beam.Reshuffle()
-        | "ReadMembers" >> beam.ParDo(ReadMembers())
+        | "Tasks" >> ReadList(write_list(lists, names))
+        | "Named" >> beam.Map(_named).with_output_types(_NAMED)
     )
+    files = pipeline | "ClusterFiles" >> ReadList(write_list(lists, cluster_files))
+    files | "Publish" >> beam.Map(_publish, workspace)
+    members = files | "ReadMembers" >> beam.ParDo(ReadMembers())
     (
         {"tasks": tasks, "members": members}
         | "ByTask" >> beam.CoGroupByKey()
-        | "Finish" >> beam.ParDo(FinishDoFn(workspace, recipe, workers, keys, Shared()))
+        | "Finish" >> beam.ParDo(FinishDoFn(workspace, recipe, workers, key, Shared()))
     )
 
 
+def _named(name: str) -> tuple[str, None]:
+    return name, None
+
+
+def _publish(path: str, workspace: Workspace) -> None:
+    storage.write_bytes(_published(path, workspace), storage.read_bytes(path))
+
+
+def _published(path: str, workspace: Workspace) -> str:
+    return workspace.path("clusters", path.rsplit("/", 1)[-1])
+
+
 def publish_clusters(cluster_files: list[str], workspace: Workspace) -> None:
-    """Copy the clusters of phase 2 to OUT/clusters."""
-    current = set()
-    for path in cluster_files:
-        name = path.rsplit("/", 1)[-1]
-        current.add(name)
-        storage.write_bytes(workspace.path("clusters", name), storage.read_bytes(path))
+    """Bring OUT/clusters up to date: copies that are missing, and none of another run."""
+    current = {_published(path, workspace): path for path in cluster_files}
+    for target, path in current.items():
+        if storage.size_of(target) != storage.size_of(path):
+            _publish(path, workspace)
     for path in storage.list_files(workspace.path("clusters"), ".parquet"):
-        if path.rsplit("/", 1)[-1] not in current:
+        if path not in current:
             storage.remove(path)

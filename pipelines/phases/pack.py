@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from pipelines import storage
 from pipelines.phases import tokenizer as tokenizer_phase
+from pipelines.phases.lists import ReadList, write_list
 from pipelines.phases.tokenize import index_file, token_file
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.shards import (
@@ -199,8 +200,7 @@ def build(
     totals = {shard.split: shard.total for shard in shards}
     (
         pipeline
-        | "Tasks" >> beam.Create(tasks, reshuffle=False)
-        | "SpreadTasks" >> beam.Reshuffle()
+        | "Tasks" >> ReadList(write_list(workspace.work("lists"), tasks))
         | "SplitByShard" >> beam.ParDo(SplitByShard(workspace, totals))
         | "ByShard" >> beam.GroupByKey()
         | "Pack" >> beam.ParDo(PackDoFn(workspace, dtype, key, done))

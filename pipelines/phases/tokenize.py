@@ -18,6 +18,7 @@ import pyarrow as pa
 import xxhash
 
 from pipelines import storage
+from pipelines.phases.lists import ReadList, write_list
 from pipelines.phases.tokenizer import load_tokenizer
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from stages.tokens import Tokenizer
@@ -107,10 +108,11 @@ def index_file(workspace: Workspace, name: str) -> str:
 
 
 class TokenizeDoFn(beam.DoFn):
-    """(task name, key) -> nothing; the files are the output."""
+    """Task name -> nothing; the files are the output."""
 
-    def __init__(self, workspace: Workspace, seed: int, threads: int) -> None:
+    def __init__(self, workspace: Workspace, key: str, seed: int, threads: int) -> None:
         self._workspace = workspace
+        self._key = key
         self._seed = seed
         self._threads = threads
 
@@ -118,15 +120,15 @@ class TokenizeDoFn(beam.DoFn):
         """The model is read once a worker."""
         self._tokenizer = load_tokenizer(self._workspace)
 
-    def process(self, element: tuple[str, str]) -> None:
+    def process(self, name: str) -> None:
         """Tokenize one task."""
-        name, key = element
-        tokenize_task(name, key, self._workspace, self._tokenizer, self._seed, self._threads)
+        tokenize_task(name, self._key, self._workspace, self._tokenizer, self._seed, self._threads)
 
 
 def build(
     pipeline: beam.Pipeline,
-    tasks: list[tuple[str, str]],
+    names: list[str],
+    key: str,
     workspace: Workspace,
     seed: int,
     threads: int,
@@ -134,7 +136,6 @@ def build(
     """Tokenize every task that is not done."""
     (
         pipeline
-        | "Tasks" >> beam.Create(tasks, reshuffle=False)
-        | "SpreadTasks" >> beam.Reshuffle()
-        | "Tokenize" >> beam.ParDo(TokenizeDoFn(workspace, seed, threads))
+        | "Tasks" >> ReadList(write_list(workspace.work("lists"), names))
+        | "Tokenize" >> beam.ParDo(TokenizeDoFn(workspace, key, seed, threads))
     )

@@ -86,7 +86,7 @@ def test_one_worker_and_other_segments_give_the_same_shards(
 def begun(work: Path, phase: str) -> Callable[[], bool]:
     """Whether the phase is under way: something of its own lies there."""
     if phase == "dedup":
-        return lambda: (work / "clusters").exists() and not (work / "dedup.done.json").exists()
+        return lambda: (work / "dedup").exists() and not (work / "dedup.done.json").exists()
     if phase == "tokenizer":
         done = work / "finish"
         count = len(list((work / "extract").glob("*.done.json")))

@@ -1,0 +1,114 @@
+"""`corpusmill phase`: one phase of a run by itself, for schedulers that have steps of their own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.options import Json, NoResume, Quiet, Runner, Workers
+from schemas.errors import UsageError
+
+EXTRACT = "extract"
+DEFAULT_RECIPE = "fineweb"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        epilog=(
+            "Examples:\n\n"
+            "corpusmill phase extract --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
+            "for p in dedup finish tokenizer tokenize pack report; "
+            "do corpusmill phase $p --output out; done"
+        ),
+    )(phase)
+
+
+def phase(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(help="extract, dedup, finish, tokenizer, tokenize, pack or report."),
+    ],
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
+    input: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", help="Inputs, as of curate. For extract."),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe", "-r", help="A name from `recipes list`, or a YAML file. For extract."
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of the recipe. For extract."),
+    ] = None,
+    workers: Workers = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N pages. For extract."),
+    ] = None,
+    segment_mb: Annotated[
+        float | None,
+        typer.Option("--segment-mb", min=0.01, help="As of curate. For extract."),
+    ] = None,
+    annotate: Annotated[
+        bool, typer.Option("--annotate", help="As of curate. For extract.")
+    ] = False,
+    no_resume: NoResume = False,
+    runner: Runner = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run one phase of `corpusmill curate`; those before it must be complete.
+
+    All phases in order leave what curate leaves, byte for byte. Inputs and recipe are given to
+    extract alone; the others find them in the output folder. A phase that was stopped goes on
+    where it was, and one that is complete does nothing.
+    """
+    import json
+
+    from pipelines import engine
+    from pipelines.cli.leftovers import sort_out
+    from pipelines.curate import make_request
+    from pipelines.phase import PhaseRequest, run_phase
+    from pipelines.progress import console_for
+    from pipelines.reach import NamedPath, check_reach, workers_of
+
+    leftovers = sort_out(context, runner)
+    options = engine.make_options(runner, leftovers.beam)
+    inputs = [*(input or []), *leftovers.inputs]
+    begin = None
+    if name == EXTRACT and inputs:
+        begin, note = make_request(
+            inputs,
+            output,
+            recipe or DEFAULT_RECIPE,
+            options,
+            overrides=overrides or [],
+            workers=workers,
+            limit=limit,
+            segment_mb=segment_mb,
+            resume=not no_resume,
+        )
+    else:
+        given = (recipe, overrides, limit, segment_mb, annotate, no_resume, inputs)
+        _refuse(name, given)
+        note = check_reach(options, [NamedPath("--output", output)])
+    if note:
+        typer.echo(note, err=True)
+    request = PhaseRequest(name, output, options, workers_of(options, workers), begin, annotate)
+    end = run_phase(request, console_for(), quiet=quiet)
+    typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: complete")
+
+
+def _refuse(name: str, given: tuple[Any, ...]) -> None:
+    """Options of extract that another phase was given. Raises UsageError naming the first."""
+    flags = ("--recipe", "--set", "--limit", "--segment-mb", "--annotate", "--no-resume", "--input")
+    strange = [flag for flag, value in zip(flags, given, strict=True) if value]
+    if name != EXTRACT and strange:
+        raise UsageError(f"{strange[0]} is for phase extract: the others take the run as it is")

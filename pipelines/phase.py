@@ -1,0 +1,114 @@
+"""One phase of a run by itself: the driver resumed, and stopped where the phase ends.
+
+The phases before it must be complete. What was asked for is read from the plan that phase extract
+wrote into the output folder, so that only extract is told of inputs and recipe.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from rich.console import Console
+
+from pipelines import engine, storage
+from pipelines.annotate import AnnotatedRun
+from pipelines.assets import stamp
+from pipelines.carriers import jobs_for
+from pipelines.curate import CurateRequest, start
+from pipelines.jobs import EXTRACT, PHASES, OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.plan import Plan
+from pipelines.run import Run, Settings
+from pipelines.workspace import Workspace
+from schemas.errors import UsageError
+
+
+class PhaseRequest(NamedTuple):
+    """One phase as asked for."""
+
+    phase: str
+    output: str
+    options: PipelineOptions
+    workers: int
+    begin: CurateRequest | None = None
+    """What the run is about: for phase extract, and for no other."""
+    annotate: bool = False
+    submit: bool = False
+    """Hand the first graph that is missing to the runner and stop, instead of waiting."""
+
+
+class PhaseEnd(NamedTuple):
+    """How far it went."""
+
+    phase: str
+    complete: bool
+    submitted: str | None
+    """Name of the job that was handed over; `none` for a graph without tasks."""
+
+
+NO_WORK = "none"
+
+
+def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> PhaseEnd:
+    """Carry out what is missing of the phase, or hand its next graph over.
+
+    A phase that is complete is taken over; when it is to be handed over, a graph without tasks
+    is, so that a workflow may be run again from its start.
+
+    Raises:
+        UsageError: an earlier phase is incomplete, or the request does not fit the phase.
+        CorpusmillError: the phase failed; what it finished is kept.
+    """
+    plan, workspace = _what_about(request)
+    inner = OneGraph(request.options) if request.submit else None
+    settings = Settings(
+        options=request.options,
+        jobs=OnePhase(request.phase, inner or jobs_for(request.options, plan, workspace)),
+        workers=request.workers,
+        console=console,
+        quiet=quiet,
+        resume=request.begin is None or request.begin.resume,
+    )
+    kind = AnnotatedRun if plan.annotated else Run
+    try:
+        kind(plan, workspace, settings).execute()
+    except Submitted as handed:
+        return PhaseEnd(request.phase, False, handed.job.name)
+    except PhaseOver:
+        pass
+    if inner is None:
+        return PhaseEnd(request.phase, True, None)
+    engine.submit(_nothing_to_do, request.options)
+    return PhaseEnd(request.phase, True, NO_WORK)
+
+
+def _what_about(request: PhaseRequest) -> tuple[Plan, Workspace]:
+    if request.phase not in PHASES:
+        raise UsageError(f"no phase {request.phase}; the phases are {', '.join(PHASES)}")
+    if (request.begin is not None) != (request.phase == EXTRACT):
+        raise UsageError(
+            "phase extract needs --input"
+            if request.phase == EXTRACT
+            else f"phase {request.phase} takes no inputs and no recipe: they are those of extract"
+        )
+    if request.begin is not None:
+        return start(request.begin, annotated=request.annotate)
+    workspace = Workspace(request.output.rstrip("/") or request.output)
+    if not storage.exists(workspace.plan_file):
+        raise UsageError(f"{workspace.output} holds no run: launch phase extract first")
+    plan = Plan.from_json(storage.read_bytes(workspace.plan_file))
+    if plan.stamp != stamp(plan.recipe):
+        raise UsageError(
+            f"the run in {workspace.output} was begun with other versions of the libraries, or "
+            "other files of its recipe: launch phase extract again, which makes anew what differs"
+        )
+    return plan, workspace
+
+
+def _nothing_to_do(pipeline: beam.Pipeline) -> None:
+    pipeline | "NothingToDo" >> beam.Create([NO_WORK], reshuffle=False) | beam.Map(_same)
+
+
+def _same(value: str) -> str:
+    return value
