@@ -12,10 +12,10 @@ import yaml
 from pydantic import ValidationError
 
 from pipelines.recipes.overrides import apply_override
-from pipelines.recipes.parse import parse
 from pipelines.recipes.problems import describe, refuse_unknown_keys
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
+from schemas.yaml_text import parse
 from stages import decide
 from stages.dedup import curve
 from stages.extract import validate_extract

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from pipelines.recipes.parse import parse
 from pipelines.recipes.problems import model_of_step, section_of, unknown_key
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
+from schemas.yaml_text import parse
 
 _STEPS = "quality"
 

@@ -1,4 +1,4 @@
-"""YAML as recipes and overrides write it."""
+"""YAML as files and `key=value` overrides of this project write it."""
 
 from __future__ import annotations
 
