@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipelines import engine, storage
 from pipelines.assets import check_assets, stamp
-from pipelines.carriers import jobs_for
+from pipelines.carriers import check_runner, jobs_for
 from pipelines.plan import SEGMENT_BYTES, Plan, make_plan
 from pipelines.reach import check_reach, paths_of, workers_of
 from pipelines.recipes import load, validate
@@ -52,10 +52,12 @@ def make_request(
 ) -> tuple[CurateRequest, str | None]:
     """What was asked for in words, and a line of warning about paths that workers must share.
 
-    Raises UsageError for a recipe that is none, and for paths that the workers cannot see.
+    Raises UsageError for a recipe that is none, for paths that the workers cannot see, and for
+    what the runner misses.
     """
     chosen = load(recipe, overrides)
     note = check_reach(options, paths_of(inputs, output, chosen))
+    check_runner(options)
     request = CurateRequest(
         inputs=inputs,
         output=output,
@@ -99,7 +101,7 @@ def settings_of(
     options = request.options or engine.make_options(None, [])
     return Settings(
         options=options,
-        jobs=jobs_for(options, plan, workspace),
+        jobs=jobs_for(options, plan, workspace, console.print),
         workers=request.workers,
         console=console,
         quiet=quiet,

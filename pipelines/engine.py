@@ -103,13 +103,13 @@ def _in_our_words() -> Iterator[None]:
     except RuntimeError as error:
         if _INTERRUPT.search(str(error)):
             raise KeyboardInterrupt from error
-        ours = _find_ours(str(error))
+        ours = find_ours(str(error))
         if ours is None:
             raise
         raise ours from error
 
 
-def _find_ours(trace: str) -> CorpusmillError | None:
+def find_ours(trace: str) -> CorpusmillError | None:
     """Portable runners hand a worker's exception over as text: look for one of ours in it."""
     for name, message in reversed(_OURS.findall(trace)):
         kind = getattr(errors, name, None)

@@ -64,7 +64,9 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
     inner = OneGraph(request.options) if request.submit else None
     settings = Settings(
         options=request.options,
-        jobs=OnePhase(request.phase, inner or jobs_for(request.options, plan, workspace)),
+        jobs=OnePhase(
+            request.phase, inner or jobs_for(request.options, plan, workspace, console.print)
+        ),
         workers=request.workers,
         console=console,
         quiet=quiet,

@@ -50,6 +50,7 @@ def decide(
     those that curate would make with it.
     """
     from pipelines import engine
+    from pipelines.carriers import check_runner
     from pipelines.cli.leftovers import no_inputs, sort_out
     from pipelines.cli.outcome import show_run
     from pipelines.decide import DecideRequest
@@ -63,6 +64,7 @@ def decide(
     chosen = load(recipe, overrides or [])
     paths = [NamedPath("the annotated run", annotated), *paths_of([], output, chosen)]
     note = check_reach(options, paths)
+    check_runner(options)
     if note:
         typer.echo(note, err=True)
     request = DecideRequest(

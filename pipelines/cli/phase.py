@@ -73,6 +73,7 @@ def phase(
     import json
 
     from pipelines import engine
+    from pipelines.carriers import check_runner
     from pipelines.cli.leftovers import sort_out
     from pipelines.curate import make_request
     from pipelines.phase import PhaseRequest, run_phase
@@ -99,6 +100,7 @@ def phase(
         given = (recipe, overrides, limit, segment_mb, annotate, no_resume, inputs)
         _refuse(name, given)
         note = check_reach(options, [NamedPath("--output", output)])
+        check_runner(options)
     if note:
         typer.echo(note, err=True)
     request = PhaseRequest(name, output, options, workers_of(options, workers), begin, annotate)

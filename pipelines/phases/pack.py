@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, cast
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipelines import storage
 from pipelines.phases import tokenizer as tokenizer_phase
@@ -207,6 +208,16 @@ def build(
     )
 
 
+def _join_docs(names: list[str], workspace: Workspace) -> None:
+    """A row group a shard: the rows of one shard at a time are in memory."""
+    with (
+        storage.new_file(workspace.shards(DOCS_NAME)) as handle,
+        pq.ParquetWriter(handle, SHARD_DOC_V1, compression="zstd") as docs,
+    ):
+        for name in names:
+            docs.write_table(storage.read_table(docs_file(workspace, name)))
+
+
 def write_manifest(
     workspace: Workspace, contents: dict[str, dict[str, Any]], recipe_hash: str
 ) -> ShardManifestV1:
@@ -217,9 +228,7 @@ def write_manifest(
     tokenizer = tokenizer_phase.load_tokenizer(workspace)
     names = sorted(contents)
     entries = [ShardEntry(**contents[name]["entry"]) for name in names]
-    tables = [storage.read_table(docs_file(workspace, name)) for name in names]
-    docs = pa.concat_tables(tables) if tables else SHARD_DOC_V1.empty_table()
-    storage.write_table(workspace.shards(DOCS_NAME), docs)
+    _join_docs(names, workspace)
     dtype = cast(Dtype, tokenizer.dtype)
     manifest = ShardManifestV1(
         tokenizer=TokenizerFile(file=tokenizer_phase.FILE_NAME, sha256=tokenizer.sha256),

@@ -1,0 +1,1 @@
+"""Google Cloud Dataflow: options of its jobs, jobs that outlive their driver, Flex Templates."""

@@ -1,0 +1,152 @@
+"""Jobs on Dataflow, each waited for; a job that outlived its driver is found and waited for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
+
+from pipelines import engine
+from pipelines.dataflow.options import add_labels, for_phase, job_name
+from pipelines.jobs import Job
+from pipelines.plan import Plan
+from pipelines.workspace import Workspace
+from schemas.errors import CorpusmillError
+
+
+def run_id(plan: Plan, workspace: Workspace) -> str:
+    """Eight hex digits for a run in its folder: the same whoever drives it."""
+    return hashlib.sha256(f"{plan.key}\0{workspace.output}".encode()).hexdigest()[:8]
+
+
+class DataflowJobs(NamedTuple):
+    """Every job under a name that tells run and phase, so that no job is started twice."""
+
+    options: PipelineOptions
+    recipe: str
+    run_id: str
+    say: Callable[[str], None]
+
+    def begins(self, phase: str) -> bool:
+        """Always."""
+        return True
+
+    def run(self, job: Job) -> None:
+        """Wait for the job of that name that is active, else start one and wait for it.
+
+        Raises CorpusmillError naming the job and its log when it failed.
+        """
+        if job.here is not None:
+            job.here()
+            return
+        assert job.build is not None
+        options = self._options_of(job)
+        active = find_active(options)
+        if active is None:
+            try:
+                with _in_our_words(options):
+                    engine.run(job.build, options)
+                return
+            except _already_there() as refused:
+                active = find_active(options)
+                if active is None:
+                    raise CorpusmillError(" ".join(str(refused).split())) from refused
+        name = options.view_as(GoogleCloudOptions).job_name
+        self.say(f"job {name} is under way already ({active}): waiting for it")
+        with _in_our_words(options):
+            wait_for(active, options)
+
+    def _options_of(self, job: Job) -> PipelineOptions:
+        options = for_phase(self.options, job.phase)
+        cloud = options.view_as(GoogleCloudOptions)
+        cloud.job_name = job_name(cloud.job_name or self.recipe, self.run_id, job.name)
+        labels = {"phase": job.phase, "recipe": self.recipe, "run": self.run_id}
+        add_labels(options, {f"corpusmill-{name}": value for name, value in labels.items()})
+        return options
+
+
+def find_active(options: PipelineOptions) -> str | None:
+    """The id of the job with the options' name that has not come to an end, if there is one."""
+    from google.cloud import dataflow
+
+    cloud = options.view_as(GoogleCloudOptions)
+    request = dataflow.ListJobsRequest(
+        project_id=cloud.project,
+        location=cloud.region,
+        filter=dataflow.ListJobsRequest.Filter.ACTIVE,
+        name=cloud.job_name,
+    )
+    with _in_our_words(options):
+        for job in _client(options)._jobs_client.list_jobs(request):
+            if job.name == cloud.job_name and not _is_over(job.current_state):
+                return str(job.id)
+    return None
+
+
+def _is_over(state: Any) -> bool:
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
+    from apache_beam.runners.runner import PipelineState
+
+    known = DataflowPipelineResult.api_jobstate_to_pipeline_state(state)
+    return bool(PipelineState.is_terminal(known))
+
+
+def wait_for(job_id: str, options: PipelineOptions) -> None:
+    """Wait for a job that somebody else started. Raises what Beam raises for its own."""
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult, DataflowRunner
+
+    runner = DataflowRunner()
+    runner.dataflow_client = _client(options)
+    job = runner.dataflow_client.get_job(job_id)
+    DataflowPipelineResult(job, runner, options).wait_until_finish()
+
+
+def _client(options: PipelineOptions) -> Any:
+    from apache_beam.runners.dataflow.internal import apiclient
+
+    cloud = options.view_as(GoogleCloudOptions)
+    return apiclient.DataflowApplicationClient(options, cloud.temp_location)
+
+
+def _already_there() -> type[Exception]:
+    from apache_beam.runners.dataflow.internal import apiclient
+
+    refused: type[Exception] = apiclient.DataflowJobAlreadyExistsError
+    return refused
+
+
+@contextmanager
+def _in_our_words(options: PipelineOptions) -> Iterator[None]:
+    """One line for a job that failed, and for an API that refuses."""
+    from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
+    cloud = options.view_as(GoogleCloudOptions)
+    try:
+        yield
+    except DataflowRuntimeException as error:
+        raise _failed(error, cloud) from error
+    except (GoogleAPIError, GoogleAuthError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise CorpusmillError(
+            f"Dataflow refuses job {cloud.job_name} in project {cloud.project}, region "
+            f"{cloud.region}: {line}"
+        ) from error
+
+
+def _failed(error: Any, cloud: GoogleCloudOptions) -> CorpusmillError:
+    job_id = error.result.job_id()
+    where = (
+        f"Dataflow job {cloud.job_name} ({job_id}); its log: gcloud logging read "
+        f"'resource.labels.job_id=\"{job_id}\"' --project {cloud.project}"
+    )
+    ours = engine.find_ours(str(error))
+    if ours is not None:
+        return type(ours)(f"{ours} [{where}]")
+    state = str(error.result.state)
+    line = str(error).partition("Error:")[2].strip().splitlines() or ["no reason given"]
+    return CorpusmillError(f"ended in state {state}: {line[-1][:300]} [{where}]")
