@@ -11,7 +11,19 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from pipelines.cli import assets, curate, decide, demo, inspect, recipes, report, shards, verify
+from pipelines.cli import (
+    assets,
+    curate,
+    decide,
+    demo,
+    inspect,
+    launch,
+    phase,
+    recipes,
+    report,
+    shards,
+    verify,
+)
 from pipelines.cli.terminal import visible
 from schemas.errors import CorpusmillError, UsageError
 
@@ -49,7 +61,19 @@ app = typer.Typer(
     ),
 )
 
-for _module in (demo, curate, decide, recipes, inspect, report, verify, shards, assets):
+for _module in (
+    demo,
+    curate,
+    phase,
+    decide,
+    recipes,
+    inspect,
+    report,
+    verify,
+    shards,
+    launch,
+    assets,
+):
     _module.register(app)
 
 
