@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from pipelines import engine
+from pipelines import engine, portable
 from pipelines.jobs import AllJobs, Jobs
 from pipelines.plan import Plan
 from pipelines.reach import CLOUD_RUNNERS
@@ -19,6 +19,7 @@ def check_runner(options: PipelineOptions) -> None:
         from pipelines.dataflow.options import check
 
         check(options)
+    portable.check(options)
 
 
 def jobs_for(

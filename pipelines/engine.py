@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-from apache_beam.runners.runner import create_runner
+from apache_beam.runners.runner import PipelineResult, create_runner
 
-from schemas import errors
-from schemas.errors import CorpusmillError, UsageError
+from pipelines import portable
+from pipelines.worker_errors import in_our_words
+from schemas.errors import UsageError
 
 LOCAL_RUNNER = "FnApiRunner"
 """Beam's own default, DirectRunner, tries to fetch another runner when online: the same flag
@@ -24,10 +25,6 @@ USUAL_RUNNERS = (LOCAL_RUNNER, "PrismRunner", "FlinkRunner", "SparkRunner", "Dat
 _RUNNERS = {
     name.lower().removesuffix("runner"): name for name in StandardOptions.KNOWN_RUNNER_NAMES
 }
-
-_WHILE_RUNNING = re.compile(r"\s*\[while running '[^']*'\]")
-_INTERRUPT = re.compile(r"^KeyboardInterrupt\b", re.MULTILINE)
-_OURS = re.compile(r"(?:schemas\.errors\.)?(\w+Error): ([^\n\\]+)")
 
 
 def make_options(runner: str | None, beam_arguments: list[str]) -> PipelineOptions:
@@ -45,6 +42,7 @@ def make_options(runner: str | None, beam_arguments: list[str]) -> PipelineOptio
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         raise UsageError(_no_runner(name, error)) from error
     options.view_as(StandardOptions).runner = name
+    portable.prepare(options, beam_arguments)
     return options
 
 
@@ -74,12 +72,30 @@ def is_local(options: PipelineOptions) -> bool:
 def run(build: Build, options: PipelineOptions) -> None:
     """Build and run a pipeline to its end.
 
+    Ctrl-C cancels the job, except on runners of the cloud, where it goes on.
+
     Raises:
         CorpusmillError: a worker raised one; its one line comes through every runner.
         KeyboardInterrupt: Ctrl-C, whatever Beam wraps it in.
     """
-    with _in_our_words(), beam.Pipeline(options=options) as pipeline:
+    with in_our_words(runner_name(options)):
+        pipeline = beam.Pipeline(options=options)
         build(pipeline)
+        interrupt = signal.getsignal(signal.SIGINT)
+        result = pipeline.run()
+        # Beam's job servers take SIGINT for themselves, and would die before they could cancel.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, interrupt)
+        _wait(result, cancel=runner_name(options) in portable.RUNNERS)
+
+
+def _wait(result: PipelineResult, cancel: bool) -> None:
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        if cancel:
+            result.cancel()
+        raise
 
 
 def submit(build: Build, options: PipelineOptions) -> None:
@@ -87,32 +103,7 @@ def submit(build: Build, options: PipelineOptions) -> None:
 
     Raises what run raises.
     """
-    with _in_our_words():
+    with in_our_words(runner_name(options)):
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
         pipeline.run()
-
-
-@contextmanager
-def _in_our_words() -> Iterator[None]:
-    """Turn what Beam makes of a worker's error back into that error."""
-    try:
-        yield
-    except CorpusmillError as error:
-        raise type(error)(_WHILE_RUNNING.sub("", str(error))) from error
-    except RuntimeError as error:
-        if _INTERRUPT.search(str(error)):
-            raise KeyboardInterrupt from error
-        ours = find_ours(str(error))
-        if ours is None:
-            raise
-        raise ours from error
-
-
-def find_ours(trace: str) -> CorpusmillError | None:
-    """Portable runners hand a worker's exception over as text: look for one of ours in it."""
-    for name, message in reversed(_OURS.findall(trace)):
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, CorpusmillError):
-            return kind(_WHILE_RUNNING.sub("", message).strip())
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import threading
 from typing import Any, NoReturn
 
 import typer
@@ -26,6 +27,14 @@ from pipelines.cli import (
 )
 from pipelines.cli.terminal import visible
 from schemas.errors import CorpusmillError, UsageError
+
+_WORKER_THREADS = (
+    "run_worker",
+    "read_grpc_client_inputs",
+    "read_state",
+    "read_log_control_messages",
+)
+"""apache_beam/runners/worker: worker_pool_main, data_plane, sdk_worker, log_handler."""
 
 INTERRUPTED = 130
 """Exit code of a process that SIGINT ended, as shells count it."""
@@ -118,3 +127,11 @@ def _quiet_libraries(debug: bool) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.CRITICAL)
     if not debug:
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
+        threading.excepthook = _report_thread
+
+
+def _report_thread(failure: threading.ExceptHookArgs) -> None:
+    """Beam's worker threads end with an error of their channel when a job server hangs up."""
+    name = failure.thread.name if failure.thread else ""
+    if not (name.startswith(_WORKER_THREADS) and failure.exc_type.__module__.startswith("grpc")):
+        threading.__excepthook__(failure)

@@ -13,6 +13,7 @@ from pipelines import engine
 from pipelines.dataflow.options import add_labels, for_phase, job_name
 from pipelines.jobs import Job
 from pipelines.plan import Plan
+from pipelines.worker_errors import find_ours
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError
 
@@ -144,7 +145,7 @@ def _failed(error: Any, cloud: GoogleCloudOptions) -> CorpusmillError:
         f"Dataflow job {cloud.job_name} ({job_id}); its log: gcloud logging read "
         f"'resource.labels.job_id=\"{job_id}\"' --project {cloud.project}"
     )
-    ours = engine.find_ours(str(error))
+    ours = find_ours(str(error))
     if ours is not None:
         return type(ours)(f"{ours} [{where}]")
     state = str(error.result.state)
