@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.errors import UsageError
+from schemas.secret_names import looks_secret
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _Location = Sequence[int | str]
@@ -44,8 +45,9 @@ def _describe(model: type[BaseModel], problem: ErrorDetails) -> str:
     if not location:
         return message
     value = problem["input"]
-    got = f" (got {value!r})" if isinstance(value, str | int | float | None) else ""
-    return f"{dotted(location)}: {message}{'' if problem['type'] == 'missing' else got}"
+    shown = isinstance(value, str | int | float | None) and not looks_secret(str(value))
+    got = f" (got {value!r})" if shown and problem["type"] != "missing" else ""
+    return f"{dotted(location)}: {message}{got}"
 
 
 def _model_at(model: type[BaseModel], location: _Location) -> type[BaseModel]:

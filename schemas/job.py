@@ -58,7 +58,10 @@ def _image(value: str) -> str:
 def _override(value: str) -> str:
     if not re.match(r"[A-Za-z_][A-Za-z0-9_.]*=", _printable(value)):
         raise ValueError("write key=value, for example train.steps=1000")
-    if looks_secret(value.partition("=")[2]):
+    key, _, text = value.partition("=")
+    if key == "output":
+        raise ValueError("output is a key of the description, not an override")
+    if looks_secret(text):
         raise ValueError("an override looks like a secret: use `secrets`")
     return value
 

@@ -35,7 +35,7 @@ def objects(launch: Launch) -> list[dict[str, Any]]:
         "command": ["torchrun"],
         "args": torchrun_arguments(launch),
         "env": [*variables(job), *_rendezvous(job)],
-        "ports": [{"name": "rendezvous", "containerPort": _port(job)}],
+        "ports": [{"name": "rendezvous", "containerPort": _port(job), "protocol": "TCP"}],
         "resources": resources(job),
     }
     replicated = {

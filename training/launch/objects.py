@@ -10,8 +10,8 @@ import yaml
 
 from schemas.job import Job
 
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/_.-]{2,}")
-_WORDS = {"yes", "off", "null", "true", "false", "inf", "nan"}
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/_.-]+")
+_WORDS = {"y", "n", "yes", "no", "on", "off", "null", "true", "false"}
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,7 +23,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
     style = None
-    if "\n" in value:
+    if "\n" in value and value.replace("\n", "").isprintable():
         style = "|"
     elif not _PLAIN.fullmatch(value) or value.lower() in _WORDS:
         style = '"'
