@@ -2,7 +2,7 @@
 
 A shard is a range of the 64-bit shuffle key, so its content depends on the documents and on the
 number of shards, which follows from the number of tokens. What crosses the shuffle are references
-(task, rows); the tokens are read where they lie.
+(task or merged run, rows); the tokens are read where they lie.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import apache_beam as beam
 import numpy as np
@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 from pipelines import storage
 from pipelines.phases import tokenizer as tokenizer_phase
 from pipelines.phases.lists import ReadList, write_list
-from pipelines.phases.tokenize import index_file, token_file
+from pipelines.phases.merge import FEW_REFERENCES, MergeDoFn, merge_groups
+from pipelines.phases.token_rows import Dtype, TokenRow, load_rows, read_index
+from pipelines.phases.tokenize import index_file
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.shards import (
     DOCS_NAME,
@@ -35,7 +37,6 @@ from schemas.tables import SHARD_DOC_V1
 from stages.tokens import IndexedStream
 
 FOLDER = "pack"
-Dtype = Literal["uint16", "uint32"]
 
 
 class ShardRange(NamedTuple):
@@ -57,7 +58,7 @@ class ShardRange(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """A run of rows in one task's token index."""
+    """Consecutive rows of the token index of a task or of a merged run."""
 
     task: str
     first: int
@@ -130,10 +131,12 @@ def pack_shard(
     Holds one shard's tokens in memory (tokens_per_shard times 2 or 4 bytes).
     """
     started, cpu_started = time.monotonic(), time.process_time()
-    rows: list[tuple[tuple[Any, ...], dict[str, Any], np.ndarray]] = []
+    rows: list[TokenRow] = []
     for reference in references:
-        rows += _load(reference, workspace, dtype)
-    rows.sort(key=lambda r: r[0])
+        index = read_index(reference.task, workspace)
+        index = index.slice(reference.first, reference.n_rows)
+        rows += load_rows(reference.task, index, workspace, dtype)
+    rows.sort(key=lambda r: r.order)
     prefix = workspace.shards(shard.path)
     with storage.new_file(f"{prefix}.bin") as handle:
         stream = IndexedStream(handle, dtype)
@@ -159,23 +162,6 @@ def pack_shard(
     return content
 
 
-def _load(
-    reference: Rows, workspace: Workspace, dtype: Dtype
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any], np.ndarray]]:
-    table = storage.read_table(index_file(workspace, reference.task))
-    rows = table.slice(reference.first, reference.n_rows).to_pylist()
-    first = rows[0]["start"]
-    count = rows[-1]["start"] + rows[-1]["tokens"] - first
-    item_bytes = np.dtype(dtype).itemsize
-    with storage.open_input(token_file(workspace, reference.task)) as handle:
-        handle.seek(first * item_bytes)
-        tokens = np.frombuffer(handle.read(count * item_bytes), dtype=dtype)
-    for row in rows:
-        begin = row["start"] - first
-        order = (row["key"], row["id"], row["warc_file"], row["warc_offset"])
-        yield order, row, tokens[begin : begin + row["tokens"]]
-
-
 def _write_docs(shard: ShardRange, rows: list[dict[str, Any]], workspace: Workspace) -> None:
     for position, row in enumerate(rows):
         row.update(shard=shard.number, position=position)
@@ -196,12 +182,17 @@ def build(
     dtype: Dtype,
     key: str,
     done: frozenset[str],
+    few_references: int = FEW_REFERENCES,
 ) -> None:
-    """References grouped by shard, then one writer a shard."""
+    """References grouped by shard, then one writer a shard; more than `few_references` of them
+    are made fewer by merging tasks first."""
     totals = {shard.split: shard.total for shard in shards}
+    groups = merge_groups(tasks, len(shards), few_references)
+    runs = pipeline | "Tasks" >> ReadList(write_list(workspace.work("lists"), groups or tasks))
+    if groups:
+        runs = runs | "Merge" >> beam.ParDo(MergeDoFn(workspace, dtype, key))
     (
-        pipeline
-        | "Tasks" >> ReadList(write_list(workspace.work("lists"), tasks))
+        runs
         | "SplitByShard" >> beam.ParDo(SplitByShard(workspace, totals))
         | "ByShard" >> beam.GroupByKey()
         | "Pack" >> beam.ParDo(PackDoFn(workspace, dtype, key, done))
