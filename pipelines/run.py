@@ -214,7 +214,8 @@ class Run:
             started, ran = self.watch.cpu_seconds(), False
             for name, graph in work.jobs():
                 undone = f"job {name} of dedup is not done"
-                self._run_job(DEDUP, f"{DEDUP}-{name}", undone, self._replacing_clusters(graph))
+                build = partial(self._begin_dedup, work, graph)
+                self._run_job(DEDUP, f"{DEDUP}-{name}", undone, build)
                 ran = True
             content = work.done.read(self.key)
             assert content is not None
@@ -225,14 +226,11 @@ class Run:
             storage.remove_folder(work.folder)
             return content
 
-    def _replacing_clusters(self, build: Build) -> Build:
-        """Clusters that were published go before others are made."""
-
-        def begin(pipeline: beam.Pipeline) -> None:
-            storage.remove_folder(self.workspace.path("clusters"))
-            build(pipeline)
-
-        return begin
+    def _begin_dedup(self, work: dedup.DedupWork, graph: Build, pipeline: beam.Pipeline) -> None:
+        """What an earlier deduplication left is not to be taken for this one's."""
+        storage.remove(work.done.path)
+        storage.remove_folder(self.workspace.path("clusters"))
+        graph(pipeline)
 
     def _cluster_files(self) -> list[str]:
         return storage.list_files(self.workspace.work("clusters"), ".parquet")

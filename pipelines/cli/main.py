@@ -17,6 +17,7 @@ from pipelines.cli import (
     curate,
     decide,
     demo,
+    deploy,
     inspect,
     launch,
     phase,
@@ -82,6 +83,7 @@ for _module in (
     shards,
     launch,
     assets,
+    deploy,
 ):
     _module.register(app)
 

@@ -93,8 +93,13 @@ def for_phase(options: PipelineOptions, phase: str) -> PipelineOptions:
     worker.disk_size_gb = worker.disk_size_gb or size.disk_gb
     debug.number_of_worker_harness_threads = debug.number_of_worker_harness_threads or size.threads
     standard.resource_hints = standard.resource_hints or [f"min_ram={size.min_ram}"]
+    if setup.save_main_session is None:
+        # Beam's default with cloudpickle is to pickle __main__, which holds nothing of ours.
+        setup.save_main_session = False
     if worker.sdk_container_image:
+        # Everything is in the image: workers install nothing, and need write nothing to start.
         setup.sdk_location = "container"
+        debug.add_experiment("disable_logging_submission_environment")
     return options
 
 

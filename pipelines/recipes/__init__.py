@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipelines import storage
+from pipelines.names import is_remote
 from pipelines.recipes.overrides import apply_override
 from pipelines.recipes.problems import describe, refuse_unknown_keys
-from schemas.errors import UsageError
+from schemas.errors import InputError, UsageError
 from schemas.recipe import Recipe
 from schemas.yaml_text import parse
 from stages import decide
@@ -35,6 +37,8 @@ def names() -> list[str]:
 def _text_of(name_or_path: str) -> str:
     if name_or_path in names():
         return files("pipelines.recipes").joinpath(name_or_path + _SUFFIX).read_text("utf-8")
+    if is_remote(name_or_path):
+        return _stored_text(name_or_path)
     path = Path(name_or_path)
     if not path.is_file():
         close = get_close_matches(name_or_path, names(), n=1)
@@ -46,6 +50,13 @@ def _text_of(name_or_path: str) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _stored_text(path: str) -> str:
+    try:
+        return storage.read_bytes(path).decode("utf-8")
+    except (InputError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path}: {error}") from error
 
 
 def _tree_of(text: str, origin: str) -> dict[str, Any]:

@@ -1,0 +1,253 @@
+"""Flex Templates as their launcher runs them: Beam's own translation, without a network.
+
+Only what would go over it is replaced: gs:// is a local folder. What the launcher would submit is
+checked, and then run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_runner_api_pb2
+from rich.console import Console
+
+pytest.importorskip("google.cloud.dataflow")
+
+from apache_beam.options.pipeline_options import GoogleCloudOptions
+from apache_beam.runners.dataflow.internal import apiclient
+
+from pipelines import engine
+from pipelines.curate import curate, make_request
+from pipelines.dataflow.flex import PHASE_VARIABLE, launch, main
+from pipelines.dataflow.options import IMAGE_VARIABLE
+from pipelines.dataflow.sizes import SIZES
+from pipelines.demo import sample_path
+from pipelines.jobs import PHASES
+from pipelines.phase import NO_WORK
+from pipelines.phases import dedup
+from tests.pipelines.dataflow.fake_service import run_graph
+from tests.pipelines.dataflow.store import mount
+
+IMAGE = "example/worker:1"
+FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
+SET = "gate=null; quality=[]; pii.kinds=[]; tokenizer.vocab_size=400; "
+SET += "language.keep={en: 0.1, de: 0.1}; shards.tokens_per_shard=5000"
+OUT = "gs://bucket/runs/one"
+SPLITTABLE = {
+    common_urns.sdf_components.PAIR_WITH_RESTRICTION.urn,
+    common_urns.sdf_components.SPLIT_AND_SIZE_RESTRICTIONS.urn,
+    common_urns.sdf_components.PROCESS_SIZED_ELEMENTS_AND_RESTRICTIONS.urn,
+}
+
+
+class Launcher:
+    """What Dataflow's launcher does around our code."""
+
+    def __init__(self, folder: Path) -> None:
+        self._job_file = folder / "job_object"
+        self.graph = beam_runner_api_pb2.Pipeline()
+        self.job: dict[str, Any] = {}
+        self.staged: list[str] = []
+
+    def launch(self, phase: str, *parameters: str) -> str | None:
+        """Returns the name of the job that is in the file."""
+        self.staged.clear()
+        end = launch(
+            phase,
+            [
+                f"--output={OUT}",
+                *parameters,
+                *("--project=a-project", "--region=europe-west1", "--no_auth"),
+                *("--temp_location=gs://bucket/temp", f"--job_name=launched-{phase}"),
+                f"--template_location={self._job_file}",
+            ],
+        )
+        self.job = json.loads(self._job_file.read_text())
+        return end.submitted
+
+    def stage(self, folder: str, name: str, stream: Any, **_: Any) -> None:
+        """In place of a transfer to Cloud Storage."""
+        if folder.startswith("gs://"):
+            self.staged.append(name)
+            self.graph.ParseFromString(stream.read())
+        else:
+            (Path(folder) / name).write_bytes(stream.read())
+
+
+@pytest.fixture
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
+    made = Launcher(tmp_path)
+
+    def stage(client: Any, folder: str, name: str, stream: Any, *_: Any, **__: Any) -> None:
+        made.stage(folder, name, stream)
+
+    monkeypatch.setattr(apiclient.DataflowApplicationClient, "stage_file", stage)
+    monkeypatch.setattr(
+        GoogleCloudOptions, "_warn_if_soft_delete_policy_enabled", lambda options, name: None
+    )
+    monkeypatch.setenv(IMAGE_VARIABLE, IMAGE)
+    mount(tmp_path / "store", monkeypatch)
+    return made
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> list[str]:
+    """The parameters of extract."""
+    bucket = tmp_path / "store" / "bucket"
+    bucket.mkdir(parents=True)
+    with sample_path() as sample:
+        (bucket / "crawl.warc.gz").write_bytes(sample.read_bytes())
+    return [
+        "--inputs=gs://bucket/*.warc.gz, gs://bucket/crawl.warc.gz",
+        *("--recipe=demo", f"--overrides={SET}", "--segment_mb=0.05"),
+    ]
+
+
+def sums(output: Path) -> dict[str, str]:
+    files = [p for name in FOLDERS for p in (output / name).rglob("*") if p.is_file()]
+    return {str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def steps(graph: beam_runner_api_pb2.Pipeline) -> list[str]:
+    """Names of the user's steps, in the order of the graph."""
+    transforms = graph.components.transforms
+    (root,) = graph.root_transform_ids
+    return [transforms[name].unique_name for name in transforms[root].subtransforms]
+
+
+def check(launcher: Launcher, phase: str) -> None:
+    """What Dataflow, and what we promise, asks of a graph."""
+    graph, job = launcher.graph, launcher.job
+    # Nothing is installed on workers: all is in the image.
+    assert launcher.staged == ["pipeline.pb"]
+    assert job["name"] == f"launched-{phase}"
+    assert job["type"] == "JOB_TYPE_BATCH"
+    assert job["labels"] == {"corpusmill-phase": phase}
+    (pool,) = job["environment"]["workerPools"]
+    size = SIZES[phase]
+    assert pool["machineType"] == size.machine_type
+    assert pool["diskSizeGb"] == size.disk_gb
+    assert pool.get("numThreadsPerWorker") == size.threads
+    assert pool["workerHarnessContainerImage"] == IMAGE
+    components = graph.components
+    hint = str(int(size.min_ram.removesuffix("GB")) * 10**9).encode()
+    used = set()
+    for transform in components.transforms.values():
+        assert transform.spec.urn not in SPLITTABLE
+        if transform.spec.urn == common_urns.primitives.PAR_DO.urn:
+            payload = beam_runner_api_pb2.ParDoPayload.FromString(transform.spec.payload)
+            assert not payload.restriction_coder_id
+            assert not payload.state_specs
+            assert not payload.timer_family_specs
+            used.add(transform.environment_id)
+    for name in used:
+        environment = components.environments[name]
+        docker = beam_runner_api_pb2.DockerPayload.FromString(environment.payload)
+        assert environment.urn == common_urns.environments.DOCKER.urn
+        assert docker.container_image == IMAGE
+        assert environment.resource_hints["beam:resources:min_ram_bytes:v1"] == hint
+        assert not environment.dependencies
+    assert used
+
+
+@pytest.mark.slow
+def test_launch_after_launch_makes_the_same_bytes(
+    launcher: Launcher, begin: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dedup, "EDGE_LIMIT", 2)
+    done = tmp_path / "store" / "bucket" / "runs" / "one" / ".work" / "dedup.done.json"
+    handed = []
+
+    def one(phase: str, *parameters: str) -> None:
+        handed.append(launcher.launch(phase, *parameters))
+        check(launcher, phase)
+        run_graph(launcher.graph)
+
+    one("extract", *begin)
+    while not done.exists():
+        one("dedup")
+    for phase in PHASES[2:]:
+        one(phase)
+    rounds = ["dedup-edges", "dedup-stars-0", "dedup-stars-1", "dedup-clusters"]
+    assert handed == ["extract", *rounds, *PHASES[2:]]
+    options = engine.make_options(None, [])
+    request, _ = make_request(
+        ["gs://bucket/*.warc.gz"],
+        str(tmp_path / "here"),
+        "demo",
+        options,
+        overrides=SET.split("; "),
+        workers=2,
+        segment_mb=0.05,
+    )
+    curate(request, Console(stderr=True), quiet=True)
+    assert sums(done.parents[1]) == sums(tmp_path / "here")
+    # From the start again: nothing is left to do, and every launch still has a graph.
+    for phase in PHASES[1:-1]:
+        assert launcher.launch(phase) == NO_WORK
+        check(launcher, phase)
+        run_graph(launcher.graph)
+
+
+@pytest.mark.slow
+def test_steps_are_in_their_order(launcher: Launcher, begin: list[str]) -> None:
+    graphs = {}
+    for phase in PHASES:
+        launcher.launch(phase, *(begin if phase == "extract" else []))
+        graphs[phase] = steps(launcher.graph)
+        run_graph(launcher.graph)
+    assert graphs == {
+        "extract": ["Tasks", "Paths", "Extract"],
+        "dedup": [
+            *("KeyFiles", "ReadKeys", "Deduplicate", "In", "Dropped", "WriteClusters"),
+            *("Counted", "WriteMarker"),
+        ],
+        "finish": ["Tasks", "Named", "ClusterFiles", "Publish", "ReadMembers", "ByTask", "Finish"],
+        "tokenizer": ["Tasks", "Sample", "Zero", "WithZero", "Typed", "Gather", "Train"],
+        "tokenize": ["Tasks", "Tokenize"],
+        "pack": ["Tasks", "SplitByShard", "ByShard", "Pack"],
+        "report": ["Output", "Report"],
+    }
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, phase: str, *arguments: str) -> int:
+    monkeypatch.setenv(PHASE_VARIABLE, phase)
+    return main(["--project=p", "--region=r", "--no_auth", *arguments])
+
+
+def test_wrong_parameters_are_one_line(
+    launcher: Launcher,
+    begin: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, temp = f"--output={OUT}", "--temp_location=gs://bucket/temp"
+    cases: list[tuple[str, list[str], str]] = [
+        ("", [], "CORPUSMILL_PHASE is ''"),
+        ("dedup", [], "parameter output is missing"),
+        ("dedup", ["--output=/local"], "parameter output: '/local' is not valid"),
+        ("extract", [out, temp], "parameter inputs is missing"),
+        ("extract", [out, temp, *begin, "--limit=0"], "parameter limit: '0' is not valid"),
+        ("extract", [out, temp, begin[0], "--recipe=nonsense"], "no recipe 'nonsense'"),
+        ("extract", [out, temp, begin[0], "--recipe=gs://b/x.yaml"], "recipe gs://b/x.yaml: "),
+        ("dedup", [out], "--runner DataflowRunner needs --temp_location"),
+        ("dedup", [out, temp], "holds no run: launch phase extract first"),
+    ]
+    for phase, arguments, line in cases:
+        assert run_main(monkeypatch, phase, *arguments) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert len(error.strip().splitlines()) == 1
+
+
+def test_a_recipe_in_a_store(
+    launcher: Launcher, begin: list[str], tmp_path: Path, repository: Path
+) -> None:
+    text = (repository / "pipelines" / "recipes" / "demo.yaml").read_text()
+    (tmp_path / "store" / "bucket" / "mine.yaml").write_text(text)
+    assert launcher.launch("extract", begin[0], "--recipe=gs://bucket/mine.yaml") == "extract"
