@@ -38,7 +38,7 @@ def in_our_words(runner: str) -> Iterator[None]:
         trace = str(error)
         if _INTERRUPT.search(trace):
             raise KeyboardInterrupt from error
-        found = find_ours(trace) or _find_raised(trace, runner)
+        found = find_ours(trace) or find_raised(trace, runner)
         if found is None:
             raise
         raise found from error
@@ -53,8 +53,8 @@ def find_ours(trace: str) -> CorpusmillError | None:
     return None
 
 
-def _find_raised(trace: str, runner: str) -> JobFailed | None:
-    """A worker's traceback is long: its last line says what happened."""
+def find_raised(trace: str, runner: str) -> JobFailed | None:
+    """Which step raised what. A worker's traceback is long: its last line says what happened."""
     raised = _RAISED.findall(trace)
     if not raised:
         return None

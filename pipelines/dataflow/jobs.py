@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from pipelines import engine
 from pipelines.dataflow.options import add_labels, for_phase, job_name
 from pipelines.jobs import Job
 from pipelines.plan import Plan
-from pipelines.worker_errors import find_ours
+from pipelines.worker_errors import JobFailed, find_ours, find_raised
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError
 
@@ -148,6 +149,9 @@ def _failed(error: Any, cloud: GoogleCloudOptions) -> CorpusmillError:
     ours = find_ours(str(error))
     if ours is not None:
         return type(ours)(f"{ours} [{where}]")
-    state = str(error.result.state)
-    line = str(error).partition("Error:")[2].strip().splitlines() or ["no reason given"]
-    return CorpusmillError(f"ended in state {state}: {line[-1][:300]} [{where}]")
+    raised = find_raised(str(error), "Dataflow")
+    if raised is not None:
+        return JobFailed(f"{raised} [{where}]")
+    said = str(error).partition("Error:")[2].splitlines()
+    line = next((one.strip() for one in reversed(said) if re.search(r"\w", one)), "no reason given")
+    return JobFailed(f"ended in state {error.result.state}: {line[:300]} [{where}]")

@@ -203,8 +203,7 @@ def test_a_failed_job_is_one_line_with_its_id(options: PipelineOptions) -> None:
     with pytest.raises(CorpusmillError) as other:
         jobs_of(options).run(some_job(lambda p: p | beam.Create([7]) | beam.Map(defect)))
     line = str(other.value)
-    assert line.startswith("ended in state FAILED: ")
-    assert "ZeroDivisionError" in line
+    assert line.startswith("the job on Dataflow failed in step Map(defect): ZeroDivisionError: ")
     assert "(2026-01-01_00_00_00-1)" in line
     assert "\n" not in line
 
