@@ -198,7 +198,7 @@ def test_markers_work_in_a_store() -> None:
     marker.write("key", {"n": 1}, [workspace.work("extract", "t.documents.parquet")])
     assert marker.read("key") == {"n": 1}
     assert marker.read("other") is None
-    assert read_markers(workspace.work("extract"), "key") == {"t": {"n": 1}}
+    assert read_markers(workspace.work("extract"), {"t": "key"}) == {"t": {"n": 1}}
 
 
 @pytest.mark.parametrize("use", [storage.exists, storage.read_bytes, storage.remove_folder])

@@ -94,11 +94,7 @@ def test_a_phase_adds_what_the_user_left_out(phase: str) -> None:
     assert made.view_as(WorkerOptions).machine_type == SIZES[phase].machine_type
     assert made.view_as(SetupOptions).sdk_location == "container"
     assert made.view_as(SetupOptions).save_main_session is False
-    asked = [
-        "--worker_machine_type=c3-standard-8",
-        "--disk_size_gb=99",
-        "--resource_hints=min_ram=1GB",
-    ]
+    asked = ["--worker_machine_type=c3-standard-8", "--disk_size_gb=99"]
     asked += ["--resource_hints=min_ram=1GB", "--number_of_worker_harness_threads=3"]
     asked += ["--save_main_session"]
     made = for_phase(make_options("DataflowRunner", [*WHOLE, *asked]), phase)
