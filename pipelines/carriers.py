@@ -11,6 +11,7 @@ from pipelines.jobs import AllJobs, Jobs
 from pipelines.plan import Plan
 from pipelines.reach import CLOUD_RUNNERS
 from pipelines.workspace import Workspace
+from schemas.errors import UsageError
 
 
 def check_runner(options: PipelineOptions) -> None:
@@ -20,6 +21,15 @@ def check_runner(options: PipelineOptions) -> None:
 
         check(options)
     portable.check(options)
+
+
+def check_whole_run(options: PipelineOptions) -> None:
+    """Raise UsageError for options that are about one job, given for a run of several."""
+    if engine.makes_jar(options):
+        raise UsageError(
+            "--output_executable_path makes a jar of one job, and a run has several: "
+            "use `corpusmill phase NAME` for each of them"
+        )
 
 
 def jobs_for(

@@ -12,7 +12,7 @@ from pipelines import engine, storage
 from pipelines.assets import check_assets, stamp
 from pipelines.carriers import check_runner, jobs_for
 from pipelines.plan import SEGMENT_BYTES, Plan, make_plan
-from pipelines.reach import check_reach, paths_of, workers_of
+from pipelines.reach import check_reach, for_workers, paths_of, workers_of
 from pipelines.recipes import load, validate
 from pipelines.run import NothingKept, Run, Settings
 from pipelines.workspace import Workspace
@@ -59,8 +59,8 @@ def make_request(
     note = check_reach(options, paths_of(inputs, output, chosen))
     check_runner(options)
     request = CurateRequest(
-        inputs=inputs,
-        output=output,
+        inputs=[for_workers(options, path) for path in inputs],
+        output=for_workers(options, output),
         recipe=chosen,
         workers=workers_of(options, workers),
         limit=limit,

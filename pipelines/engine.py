@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
 from apache_beam.runners.runner import PipelineResult, create_runner
 
 from pipelines import portable
@@ -69,6 +69,11 @@ def is_local(options: PipelineOptions) -> bool:
     return options.view_as(StandardOptions).runner == LOCAL_RUNNER
 
 
+def makes_jar(options: PipelineOptions) -> bool:
+    """Whether the runner is to write the job into a jar instead of running it."""
+    return bool(options.view_as(PortableOptions).output_executable_path)
+
+
 def run(build: Build, options: PipelineOptions) -> None:
     """Build and run a pipeline to its end.
 
@@ -106,4 +111,6 @@ def submit(build: Build, options: PipelineOptions) -> None:
     with in_our_words(runner_name(options)):
         pipeline = beam.Pipeline(options=options)
         build(pipeline)
-        pipeline.run()
+        result = pipeline.run()
+        if makes_jar(options):
+            result.wait_until_finish()

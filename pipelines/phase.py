@@ -54,7 +54,7 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
     """Carry out what is missing of the phase, or hand its next graph over.
 
     A phase that is complete is taken over; when it is to be handed over, a graph without tasks
-    is, so that a workflow may be run again from its start.
+    is, so that a workflow may be run again from its start. No jar is made without tasks.
 
     Raises:
         UsageError: an earlier phase is incomplete, or the request does not fit the phase.
@@ -79,7 +79,7 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         return PhaseEnd(request.phase, False, handed.job.name)
     except PhaseOver:
         pass
-    if inner is None:
+    if inner is None or engine.makes_jar(request.options):
         return PhaseEnd(request.phase, True, None)
     engine.submit(_nothing_to_do, request.options)
     return PhaseEnd(request.phase, True, NO_WORK)

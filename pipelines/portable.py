@@ -6,6 +6,7 @@ folder, and a run takes them from there; nothing is downloaded by a run.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from apache_beam.options.pipeline_options import (
     SparkRunnerOptions,
     StandardOptions,
 )
+from apache_beam.runners.worker import sdk_worker
 
 from pipelines.assets import cache_folder
 from schemas.errors import UsageError
@@ -55,6 +57,7 @@ def prepare(options: PipelineOptions, given: list[str]) -> None:
     complete = _COMPLETE.get(str(options.view_as(StandardOptions).runner))
     if complete is not None:
         complete(options, given)
+        _print_no_tracebacks()
 
 
 def check(options: PipelineOptions) -> None:
@@ -110,6 +113,17 @@ _PROGRAM_OPTION = {
     "SparkRunner": "spark_job_server_jar",
     "FlinkRunner": "flink_job_server_jar",
 }
+
+
+def _print_no_tracebacks() -> None:
+    """Beam's worker prints the traceback of a failed step and logs the same. Where the log is
+    silenced, as without --debug, so is the print: the driver says in one line what happened."""
+    if not logging.getLogger(sdk_worker.__name__).isEnabledFor(logging.CRITICAL):
+        sdk_worker.__dict__["print"] = _drop
+
+
+def _drop(*values: object, **options: object) -> None:
+    """A print that does not."""
 
 
 def _is_given(name: str, given: list[str]) -> bool:

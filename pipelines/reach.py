@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -30,6 +31,9 @@ LOOPBACK = "LOOPBACK"
 """Beam's name for workers in the process that submits the job."""
 _SPARK_LOCAL = re.compile(r"local(\[.+\])?")
 _FLINK_LOCAL = frozenset({"[local]", "[auto]"})
+
+URL_LISTS, LANGUAGE_MODEL = "url.lists", "language.model"
+_RECIPE_FILES = frozenset({URL_LISTS, LANGUAGE_MODEL})
 
 REMOTE_WORKERS = 1
 """Children of one worker process elsewhere: there the runner starts a process a core."""
@@ -75,16 +79,24 @@ def paths_of(inputs: Iterable[str], output: str, recipe: Recipe) -> Iterator[Nam
     yield NamedPath("--output", output)
     # Files in the cache folder are in the workers' image, as the block list is.
     cache = f"{cache_folder()}/"
-    named = [NamedPath("url.lists", entry.file) for entry in recipe.url.lists]
+    named = [NamedPath(URL_LISTS, entry.file) for entry in recipe.url.lists]
     if recipe.language.model not in PACKAGED:
-        named.append(NamedPath("language.model", recipe.language.model))
+        named.append(NamedPath(LANGUAGE_MODEL, recipe.language.model))
     yield from (entry for entry in named if not entry.path.startswith(cache))
+
+
+def for_workers(options: PipelineOptions, path: str) -> str:
+    """A local path as workers elsewhere must be told it: they start in other folders."""
+    if on_this_machine(options) or is_remote(path):
+        return path
+    return os.path.abspath(path)
 
 
 def check_reach(options: PipelineOptions, paths: Iterable[NamedPath]) -> str | None:
     """A line of warning when workers elsewhere need a disk that they share with this machine.
 
-    Raises UsageError for a local path that a cloud runner's workers cannot see.
+    Raises UsageError for a local path that a cloud runner's workers cannot see, and for files that
+    a recipe names from the folder that the command is given in.
     """
     if on_this_machine(options):
         return None
@@ -99,6 +111,12 @@ def check_reach(options: PipelineOptions, paths: Iterable[NamedPath]) -> str | N
             f"name one in a store, such as gs://bucket/... ({cache_folder()} is where an image "
             "may carry lists and models)"
         )
+    for entry in local:
+        if entry.name in _RECIPE_FILES and not os.path.isabs(entry.path):
+            raise UsageError(
+                f"{entry.name} {shown(entry.path)}: workers of {runner} start in another folder; "
+                "name it by its absolute path"
+            )
     more = f" and {len(local) - 1} more" if len(local) > 1 else ""
     return (
         f"note: {first}{more} must be there under the same path on every worker of {runner}: "

@@ -79,6 +79,7 @@ def curate(
     """
     from pipelines import engine
     from pipelines.annotate import annotate as run_annotate
+    from pipelines.carriers import check_whole_run
     from pipelines.cli.leftovers import sort_out
     from pipelines.cli.outcome import show_run
     from pipelines.curate import curate as run_curate
@@ -86,11 +87,13 @@ def curate(
     from pipelines.progress import console_for
 
     leftovers = sort_out(context, runner)
+    options = engine.make_options(runner, leftovers.beam)
+    check_whole_run(options)
     request, note = make_request(
         [*input, *leftovers.inputs],
         output,
         recipe,
-        engine.make_options(runner, leftovers.beam),
+        options,
         overrides=overrides or [],
         workers=workers,
         limit=limit,

@@ -50,13 +50,13 @@ def decide(
     those that curate would make with it.
     """
     from pipelines import engine
-    from pipelines.carriers import check_runner
+    from pipelines.carriers import check_runner, check_whole_run
     from pipelines.cli.leftovers import no_inputs, sort_out
     from pipelines.cli.outcome import show_run
     from pipelines.decide import DecideRequest
     from pipelines.decide import decide as run_decide
     from pipelines.progress import console_for
-    from pipelines.reach import NamedPath, check_reach, paths_of, workers_of
+    from pipelines.reach import NamedPath, check_reach, for_workers, paths_of, workers_of
     from pipelines.recipes import load
 
     beam_options = no_inputs(sort_out(context, runner))
@@ -65,11 +65,12 @@ def decide(
     paths = [NamedPath("the annotated run", annotated), *paths_of([], output, chosen)]
     note = check_reach(options, paths)
     check_runner(options)
+    check_whole_run(options)
     if note:
         typer.echo(note, err=True)
     request = DecideRequest(
-        annotated=annotated,
-        output=output,
+        annotated=for_workers(options, annotated),
+        output=for_workers(options, output),
         recipe=chosen,
         workers=workers_of(options, workers),
         resume=not no_resume,

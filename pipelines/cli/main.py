@@ -128,12 +128,15 @@ def _quiet_libraries(debug: bool) -> None:
     """Libraries log what we report ourselves; with --debug everything is shown."""
     logging.basicConfig(level=logging.DEBUG if debug else logging.CRITICAL)
     if not debug:
+        # Some of Beam's loggers set a level of their own.
+        for handler in logging.getLogger().handlers:
+            handler.setLevel(logging.CRITICAL + 1)
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL + 1)
         threading.excepthook = _report_thread
 
 
 def _report_thread(failure: threading.ExceptHookArgs) -> None:
-    """Beam's worker threads end with an error of their channel when a job server hangs up."""
-    name = failure.thread.name if failure.thread else ""
-    if not (name.startswith(_WORKER_THREADS) and failure.exc_type.__module__.startswith("grpc")):
+    """Beam's worker threads end with errors when a job server hangs up, or is told to; what
+    happens in a step comes to the driver through the runner."""
+    if not (failure.thread and failure.thread.name.startswith(_WORKER_THREADS)):
         threading.__excepthook__(failure)

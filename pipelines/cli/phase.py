@@ -78,7 +78,7 @@ def phase(
     from pipelines.curate import make_request
     from pipelines.phase import PhaseRequest, run_phase
     from pipelines.progress import console_for
-    from pipelines.reach import NamedPath, check_reach, workers_of
+    from pipelines.reach import NamedPath, check_reach, for_workers, workers_of
 
     leftovers = sort_out(context, runner)
     options = engine.make_options(runner, leftovers.beam)
@@ -103,9 +103,18 @@ def phase(
         check_runner(options)
     if note:
         typer.echo(note, err=True)
-    request = PhaseRequest(name, output, options, workers_of(options, workers), begin, annotate)
+    request = PhaseRequest(
+        name,
+        for_workers(options, output),
+        options,
+        workers_of(options, workers),
+        begin,
+        annotate,
+        submit=engine.makes_jar(options),
+    )
     end = run_phase(request, console_for(), quiet=quiet)
-    typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: complete")
+    state = "complete" if end.submitted is None else f"job {end.submitted} is in the jar"
+    typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: {state}")
 
 
 def _refuse(name: str, given: tuple[Any, ...]) -> None:
