@@ -1,13 +1,18 @@
 # Two commands for a fresh machine with Python 3.11+, make and a C compiler:
 #   make demo    offline, about a minute: a sample WARC to shards and a report
 #   make test    everything that CI runs
+#   make engines brings Prism, Spark and Flink, for their part of the tests (needs Go and Maven)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-.PHONY: demo test check format lock clean
+# Where commands and tests look for engines, unless CORPUSMILL_ENGINES says otherwise.
+CACHE := $(or $(CORPUSMILL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/corpusmill)
+ENGINES := $(or $(CORPUSMILL_ENGINES),$(CACHE)/engines)
+
+.PHONY: demo test check engines format lock clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "corpusmill needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -30,6 +35,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+engines: $(VENV)/.core
+	PYTHON=$(BIN)/python deploy/engines/fetch.sh $(ENGINES)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
