@@ -19,7 +19,7 @@ folder=$(cd "$1" && pwd)
 shift
 engines=("$@")
 [ ${#engines[@]} -gt 0 ] || engines=(prism boot spark flink)
-beam=$("${PYTHON:-python3}" -c 'import apache_beam; print(apache_beam.__version__)')
+beam=$("${PYTHON:-python3}" -c 'from importlib.metadata import version; print(version("apache-beam"))')
 built=$(mktemp -d "$folder/.build.XXXXXX")
 trap 'rm -rf "$built"' EXIT
 
