@@ -13,12 +13,19 @@ from pathlib import Path
 
 from tests.engines.conftest import ROOT, Engine
 
-CODE = "from pipelines.cli import main; main()"
+CODE = """
+import signal
+# A shell that runs the tests in the background hands on a SIGINT that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pipelines.cli import main
+main()
+"""
 PATIENCE_SECONDS = 400.0
 
 
 def start(engine: Engine, *arguments: str) -> subprocess.Popen[str]:
-    """`corpusmill ARGUMENTS` on the engine."""
+    """`corpusmill ARGUMENTS` on the engine. Without a preexec_fn, which would fork this process
+    with the threads of gRPC in it."""
     named = ["--runner", engine.runner, *engine.beam_arguments]
     return subprocess.Popen(
         [sys.executable, "-c", CODE, *arguments, "--quiet", *named],
@@ -27,13 +34,7 @@ def start(engine: Engine, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         cwd=ROOT,
         start_new_session=True,
-        # A shell that runs the tests in the background hands on a SIGINT that is ignored.
-        preexec_fn=_take_interrupts,
     )
-
-
-def _take_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
