@@ -16,6 +16,13 @@ from pipelines.cli.main import INTERRUPTED
 from pipelines.demo import sample_path
 
 LINE = "interrupted; what was finished is kept: run the same command to go on"
+CODE = """
+import signal
+# A shell that runs the tests in the background hands on a SIGINT that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from pipelines.cli import main
+main()
+"""
 PATIENCE_SECONDS = 120.0
 
 
@@ -26,22 +33,15 @@ def sample() -> Iterator[Path]:
 
 
 def begin(sample: Path, output: Path, segment_mb: str = "0.02") -> subprocess.Popen[str]:
-    code = "from pipelines.cli import main; main()"
     arguments = ["curate", "--input", str(sample), "--output", str(output), "--recipe", "demo"]
     arguments += ["--quiet", "--workers", "2", "--segment-mb", segment_mb]
     return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", CODE, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell that runs the tests in the background hands on a SIGINT that is ignored.
-        preexec_fn=_take_interrupts,
     )
-
-
-def _take_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(run: subprocess.Popen[str], path: Path, pattern: str) -> None:

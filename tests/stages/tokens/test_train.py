@@ -189,16 +189,15 @@ def test_the_same_bytes_in_every_process(
         folder = tmp_path / f"folder{number}"
         folder.mkdir()
         target = folder / f"{number}.model"
-        command = [sys.executable, "-c", _TRAIN, str(corpus), str(target), kind]
         cores = {min(os.sched_getaffinity(0))} if number else os.sched_getaffinity(0)
+        pinned = f"import os; os.sched_setaffinity(0, {cores!r})\n{_TRAIN}"
         done = subprocess.run(
-            command,
+            [sys.executable, "-c", pinned, str(corpus), str(target), kind],
             cwd=repository,
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=True,
-            preexec_fn=lambda cores=cores: os.sched_setaffinity(0, cores),
         )
         assert done.stdout + done.stderr == ""
         models.add(target.read_bytes())
