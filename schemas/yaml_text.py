@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from schemas.errors import UsageError
+
 _BOOLEAN_TAG = "tag:yaml.org,2002:bool"
 
 
@@ -36,3 +38,14 @@ _Loader.yaml_implicit_resolvers = {
 def parse(text: str) -> Any:
     """The value of a YAML document, as plain Python values. Raises yaml.YAMLError."""
     return yaml.load(text, Loader=_Loader)
+
+
+def parse_mapping(text: str, origin: str) -> dict[str, Any]:
+    """The keys of a YAML document. Raises UsageError, naming `origin`, for anything else."""
+    try:
+        tree = parse(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{origin}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
+        raise UsageError(f"{origin}: a mapping of keys is needed, not {type(tree).__name__}")
+    return tree

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from pipelines import storage
@@ -17,7 +15,7 @@ from pipelines.recipes.overrides import apply_override
 from pipelines.recipes.problems import describe, refuse_unknown_keys
 from schemas.errors import InputError, UsageError
 from schemas.recipe import Recipe
-from schemas.yaml_text import parse
+from schemas.yaml_text import parse_mapping
 from stages import decide
 from stages.dedup import curve
 from stages.extract import validate_extract
@@ -59,16 +57,6 @@ def _stored_text(path: str) -> str:
         raise UsageError(f"recipe {path}: {error}") from error
 
 
-def _tree_of(text: str, origin: str) -> dict[str, Any]:
-    try:
-        tree = parse(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{origin}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict):
-        raise UsageError(f"{origin}: a recipe is a mapping of keys, not {type(tree).__name__}")
-    return tree
-
-
 def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """A packaged recipe by name, or any recipe by path, with `a.b.c=value` overrides applied.
 
@@ -79,7 +67,7 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         UsageError: in one line, for an unknown recipe, a file that is no recipe, an unknown key,
             or a value that does not fit its key.
     """
-    tree = _tree_of(_text_of(name_or_path), name_or_path)
+    tree = parse_mapping(_text_of(name_or_path), name_or_path)
     refuse_unknown_keys(tree, name_or_path)
     for override in overrides:
         apply_override(tree, override)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from schemas.checked import checked
 from schemas.errors import InputError, UsageError
 from schemas.job import Job
 from schemas.secret_names import looks_secret
-from schemas.yaml_text import parse
+from schemas.yaml_text import parse_mapping
 from training.launch.assignments import assign
 from training.launch.parallel import check_parallel
 
@@ -71,14 +69,14 @@ def _check_config(job: Job, text: str, path: Path) -> None:
         raise UsageError(f"{path}: larger than {CONFIG_BYTES_MAX // 1024} KiB, for a configuration")
     if looks_secret(text):
         raise UsageError(f"{path}: holds what looks like a secret; list it under `secrets`")
-    tree = _mapping(text, path)
+    tree = parse_mapping(text, str(path))
     for override in job.overrides:
         assign(tree, override, "overrides")
     check_parallel(tree.get("parallel"), job, str(path))
 
 
 def _tree(path: Path) -> dict[str, Any]:
-    return _mapping(_text(path), path)
+    return parse_mapping(_text(path), str(path))
 
 
 def _text(path: Path) -> str:
@@ -86,13 +84,3 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text: {error}") from error
-
-
-def _mapping(text: str, path: Path) -> dict[str, Any]:
-    try:
-        tree = parse(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, dict) or not all(isinstance(key, str) for key in tree):
-        raise UsageError(f"{path}: a mapping of keys is needed, not {type(tree).__name__}")
-    return tree
