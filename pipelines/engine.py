@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
-from apache_beam.runners.runner import PipelineResult, create_runner
+from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
 from pipelines import portable
 from pipelines.worker_errors import in_our_words
@@ -84,7 +84,7 @@ def run(build: Build, options: PipelineOptions) -> None:
         KeyboardInterrupt: Ctrl-C, whatever Beam wraps it in.
     """
     with in_our_words(runner_name(options)):
-        pipeline = beam.Pipeline(options=options)
+        pipeline = beam.Pipeline(runner=_runner(options), options=options)
         build(pipeline)
         interrupt = signal.getsignal(signal.SIGINT)
         result = pipeline.run()
@@ -92,6 +92,11 @@ def run(build: Build, options: PipelineOptions) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, interrupt)
         _wait(result, cancel=runner_name(options) in portable.RUNNERS)
+
+
+def _runner(options: PipelineOptions) -> PipelineRunner:
+    name = runner_name(options)
+    return portable.FlinkRunner() if name == "FlinkRunner" else create_runner(name)
 
 
 def _wait(result: PipelineResult, cancel: bool) -> None:

@@ -10,16 +10,20 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     FlinkRunnerOptions,
+    JobServerOptions,
     PipelineOptions,
     PortableOptions,
     PrismRunnerOptions,
     SparkRunnerOptions,
     StandardOptions,
 )
+from apache_beam.runners.portability import flink_runner
+from apache_beam.runners.portability.job_server import JobServer
 from apache_beam.runners.worker import sdk_worker
 
 from pipelines.assets import cache_folder
@@ -47,6 +51,24 @@ def engines_folder() -> Path:
     return Path(named) if named else cache_folder() / "engines"
 
 
+class FlinkRunner(flink_runner.FlinkRunner):
+    """Beam's, with one job server for all jobs of a process, as Beam's Spark runner has it.
+
+    Beam starts one for each job and ends none of them before the process ends: a run of several
+    jobs would keep half a gigabyte for each.
+    """
+
+    _servers: ClassVar[dict[str, JobServer]] = {}
+
+    def default_job_server(self, options: PipelineOptions) -> JobServer:
+        """The one that was started for the same options, else Beam's."""
+        views = (FlinkRunnerOptions, JobServerOptions)
+        key = " ".join(str(options.view_as(view)) for view in views)
+        if key not in self._servers:
+            self._servers[key] = super().default_job_server(options)
+        return self._servers[key]
+
+
 def prepare(options: PipelineOptions, given: list[str]) -> None:
     """Fill in what the user left open, for the runner that the options name.
 
@@ -61,8 +83,14 @@ def prepare(options: PipelineOptions, given: list[str]) -> None:
 
 
 def check(options: PipelineOptions) -> None:
-    """Raise UsageError, before any work, for a runner whose program is not here."""
+    """Raise UsageError, before any work, for a runner whose program is not here, or an option that
+    would send jobs elsewhere than it says."""
     runner = str(options.view_as(StandardOptions).runner)
+    if runner == "FlinkRunner" and options.view_as(FlinkRunnerOptions).flink_submit_uber_jar:
+        raise UsageError(
+            "--flink_submit_uber_jar is of no use here, since a run has several jobs and Beam sends "
+            "only the first of them to --flink_master: leave it out"
+        )
     option = _PROGRAM_OPTION.get(runner)
     if option is None or options.view_as(PortableOptions).job_endpoint:
         return
