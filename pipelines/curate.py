@@ -11,10 +11,11 @@ from rich.console import Console
 from pipelines import engine, storage
 from pipelines.assets import check_assets, stamp
 from pipelines.carriers import check_runner, jobs_for
+from pipelines.driver import Settings
 from pipelines.plan import SEGMENT_BYTES, Plan, make_plan
 from pipelines.reach import check_reach, for_workers, paths_of, workers_of
 from pipelines.recipes import load, validate
-from pipelines.run import NothingKept, Run, Settings
+from pipelines.run import NothingKept, Run
 from pipelines.workspace import Workspace
 from schemas.recipe import Recipe
 from schemas.run import RunRecordV1

@@ -12,8 +12,8 @@ from pipelines.engine import Build
 from schemas.errors import UsageError
 
 EXTRACT, DEDUP, FINISH, TOKENIZER = "extract", "dedup", "finish", "tokenizer"
-TOKENIZE, PACK, REPORT = "tokenize", "pack", "report"
-PHASES = (EXTRACT, DEDUP, FINISH, TOKENIZER, TOKENIZE, PACK, REPORT)
+TOKENIZE, PACK, SUMMARIZE, REPORT = "tokenize", "pack", "summarize", "report"
+PHASES = (EXTRACT, DEDUP, FINISH, TOKENIZER, TOKENIZE, PACK, SUMMARIZE, REPORT)
 """In the order of the driver; each of them can be begun alone once those before it are done."""
 
 

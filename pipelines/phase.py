@@ -17,9 +17,10 @@ from pipelines.annotate import AnnotatedRun
 from pipelines.assets import stamp
 from pipelines.carriers import jobs_for
 from pipelines.curate import CurateRequest, start
+from pipelines.driver import Settings
 from pipelines.jobs import EXTRACT, PHASES, OneGraph, OnePhase, PhaseOver, Submitted
 from pipelines.plan import Plan
-from pipelines.run import Run, Settings
+from pipelines.run import Run
 from pipelines.workspace import Workspace
 from schemas.errors import UsageError
 

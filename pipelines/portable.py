@@ -88,8 +88,8 @@ def check(options: PipelineOptions) -> None:
     runner = str(options.view_as(StandardOptions).runner)
     if runner == "FlinkRunner" and options.view_as(FlinkRunnerOptions).flink_submit_uber_jar:
         raise UsageError(
-            "--flink_submit_uber_jar is of no use here, since a run has several jobs and Beam sends "
-            "only the first of them to --flink_master: leave it out"
+            "--flink_submit_uber_jar is of no use here, since a run has several jobs and Beam "
+            "sends only the first of them to --flink_master: leave it out"
         )
     option = _PROGRAM_OPTION.get(runner)
     if option is None or options.view_as(PortableOptions).job_endpoint:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 from rich.console import Console
 
-from pipelines import account, engine, storage
+from pipelines import account, engine, storage, summaries
 from pipelines.account import Markers
 from pipelines.assets import plan_assets, provide_assets
-from pipelines.claim import FILES, claim_output
+from pipelines.claim import claim_output
 from pipelines.clocks import Clocks
+from pipelines.driver import Driver, Settings
 from pipelines.engine import Build
 from pipelines.jobs import (
     DEDUP,
@@ -25,24 +25,22 @@ from pipelines.jobs import (
     FINISH,
     PACK,
     REPORT,
+    SUMMARIZE,
     TOKENIZE,
     TOKENIZER,
     AllJobs,
     Job,
-    Jobs,
     OnePhase,
 )
-from pipelines.phases import dedup, extract, finish, pack, tokenize, tokenizer
+from pipelines.phases import dedup, extract, finish, pack, summarize, tokenize, tokenizer
 from pipelines.plan import Plan
-from pipelines.progress import PhaseWatch, watching
 from pipelines.reach import on_this_machine
 from pipelines.record import PhaseWork, build_record
-from pipelines.resources import ResourceWatch
 from pipelines.stale import drop_stale
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import CorpusmillError, ReconcileError
 from schemas.run import RunRecordV1
-from schemas.shards import MANIFEST_NAME, ShardManifestV1
+from schemas.shards import ShardManifestV1
 from stages.dedup import curve
 from stages.refine import RefineAssets
 
@@ -51,31 +49,11 @@ class NothingKept(CorpusmillError):
     """The run went to its end, but no document was kept: the account is written all the same."""
 
 
-class Settings(NamedTuple):
-    """How a run is carried out; nothing of it changes the output."""
-
-    options: PipelineOptions
-    jobs: Jobs
-    workers: int
-    console: Console
-    quiet: bool = False
-    resume: bool = True
-    clean: bool = False
-    """Remove OUT/.work at the end."""
-
-
-class Run:
+class Run(Driver):
     """One execution: the state that phases hand to each other."""
 
     def __init__(self, plan: Plan, workspace: Workspace, settings: Settings) -> None:
-        self.plan = plan
-        self.workspace = workspace
-        self.settings = settings
-        self.watch = ResourceWatch()
-        self.clocks = Clocks(workspace, plan.key, self.watch)
-        self.key = plan.key
-        self.names = [task.name for task in plan.tasks]
-        self._account_stands = True
+        super().__init__(plan, workspace, settings)
         self._shards: Markers = {}
 
     def execute(self) -> RunRecordV1:
@@ -100,6 +78,7 @@ class Run:
         path = self.workspace.run_file
         with self.watch.sampling():
             work = self.run_phases()
+            self._summarize(work)
             graph = partial(_report_graph, run=self)
             undone, here = "the report is not written", partial(self._conclude, work)
             self.settings.jobs.run(Job(REPORT, REPORT, undone, graph, here))
@@ -126,10 +105,6 @@ class Run:
         work = PhaseWork(extracted, finished, dedup_counts)
         return self._pack(work) if kept["kept"] else work
 
-    def _say(self, line: str) -> None:
-        if not self.settings.quiet:
-            self.settings.console.print(line, highlight=False)
-
     def say_curve(self) -> None:
         """What the recipe's bands find."""
         minhash = self.plan.recipe.dedup.minhash
@@ -141,46 +116,6 @@ class Run:
         if on_this_machine(self.settings.options):
             return provide_assets(self.plan.recipe, self._say)
         return plan_assets(self.plan.recipe)
-
-    def _run_job(self, phase: str, name: str, undone: str, build: Build) -> None:
-        def begin(pipeline: beam.Pipeline) -> None:
-            self._begin_work()
-            build(pipeline)
-
-        self.settings.jobs.run(Job(phase, name, undone, begin))
-
-    def _begin_work(self) -> None:
-        """Files are about to change: what says that the run is finished goes first."""
-        if self._account_stands:
-            self._account_stands = False
-            manifest = self.workspace.shards(MANIFEST_NAME)
-            for path in (*map(self.workspace.path, FILES), manifest):
-                storage.remove(path)
-
-    def _run_tasks(
-        self,
-        phase: str,
-        folder: str,
-        keys: dict[str, str],
-        build: Callable[[beam.Pipeline, list[str]], None],
-    ) -> Markers:
-        """Run a phase over the tasks whose markers are missing; returns all markers."""
-        done = read_markers(self.workspace.work(folder), keys)
-        missing = [name for name in keys if name not in done]
-        if missing:
-            watch = PhaseWatch(self.workspace, folder, list(keys))
-            undone = f"{len(missing)} of {len(keys)} tasks of {phase} are not done"
-            show = not self.settings.quiet and self.settings.jobs.begins(phase)
-            with watching(phase, watch, self.settings.console, enabled=show):
-                self._run_job(phase, phase, undone, lambda pipeline: build(pipeline, missing))
-            done = read_markers(self.workspace.work(folder), keys)
-        still = [name for name in keys if name not in done]
-        if still:
-            raise ReconcileError(
-                f"phase {phase} left {len(still)} of {len(keys)} tasks undone "
-                f"(first: {still[0]}); run the same command again"
-            )
-        return done
 
     def first_phase(self, assets: RefineAssets) -> extract.ExtractDoFn:
         """What makes the documents out of a task."""
@@ -331,6 +266,24 @@ class Run:
                 f"{total} tokens were made, but the shards hold {_tokens_of(done)}"
             )
         return done
+
+    def _summarize(self, work: PhaseWork) -> None:
+        """Facts of the rows, by the workers where the report cannot read all rows in good time."""
+        rows = account.total(work.extracted.values(), "counts")["in"]
+        finished = self._account_stands and storage.exists(self.workspace.run_file)
+        if finished or rows <= summaries.ROWS_AT_ONCE:
+            return
+        parts = summaries.plan_parts(self.key, self.names, self._cluster_files())
+        undone = summaries.missing(self.workspace, parts)
+        if undone:
+            recipe = self.plan.recipe
+            graph = partial(summarize.build, parts=undone, workspace=self.workspace, recipe=recipe)
+            line = f"{len(undone)} of {len(parts)} parts of the rows are not summarized"
+            # The files of the run stay as they are: its parts that are done stay, too.
+            self.settings.jobs.run(Job(SUMMARIZE, SUMMARIZE, line, graph))
+        if summaries.missing(self.workspace, parts):
+            raise ReconcileError("parts of the rows were not summarized; run the command again")
+        summaries.declare_whole(self.workspace, parts, self.plan.recipe_hash)
 
     def _conclude(self, work: PhaseWork) -> None:
         """The driver's own work at the end: what is made of all phases together."""

@@ -52,4 +52,4 @@ run_phase() { # NAME OPTIONS...
 
 spark=("$@")
 run_phase extract "${extract[@]}"
-for phase in dedup finish tokenizer tokenize pack report; do run_phase "$phase"; done
+for phase in dedup finish tokenizer tokenize pack summarize report; do run_phase "$phase"; done

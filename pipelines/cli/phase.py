@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\n"
             "corpusmill phase extract --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
-            "for p in dedup finish tokenizer tokenize pack report; "
+            "for p in dedup finish tokenizer tokenize pack summarize report; "
             "do corpusmill phase $p --output out; done"
         ),
     )(phase)
@@ -30,7 +30,9 @@ def phase(
     context: typer.Context,
     name: Annotated[
         str,
-        typer.Argument(help="extract, dedup, finish, tokenizer, tokenize, pack or report."),
+        typer.Argument(
+            help="extract, dedup, finish, tokenizer, tokenize, pack, summarize or report."
+        ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
     input: Annotated[

@@ -10,17 +10,32 @@ from typing import Any, NamedTuple
 
 from pipelines.dataflow.parameters import Parameter, of_phase
 from pipelines.dataflow.sizes import SIZES
-from pipelines.jobs import DEDUP, EXTRACT, FINISH, PACK, PHASES, REPORT, TOKENIZE, TOKENIZER
+from pipelines.jobs import (
+    DEDUP,
+    EXTRACT,
+    FINISH,
+    PACK,
+    PHASES,
+    REPORT,
+    SUMMARIZE,
+    TOKENIZE,
+    TOKENIZER,
+)
 
-DESCRIPTIONS = {
-    EXTRACT: "Phase 1 of 7: pages out of crawl files, filtered; begins or resumes a run.",
-    DEDUP: "Phase 2 of 7: duplicates. One job of several may be needed: launch it until "
+_WORK = {
+    EXTRACT: "pages out of crawl files, filtered; begins or resumes a run.",
+    DEDUP: "duplicates. One job of several may be needed: launch it until "
     "OUTPUT/.work/dedup.done.json exists.",
-    FINISH: "Phase 3 of 7: documents without duplicates and personal data.",
-    TOKENIZER: "Phase 4 of 7: the recipe's tokenizer, or one trained on a sample.",
-    TOKENIZE: "Phase 5 of 7: documents as tokens.",
-    PACK: "Phase 6 of 7: tokens merged into shards.",
-    REPORT: "Phase 7 of 7: manifest, run.json and report.",
+    FINISH: "documents without duplicates and personal data.",
+    TOKENIZER: "the recipe's tokenizer, or one trained on a sample.",
+    TOKENIZE: "documents as tokens.",
+    PACK: "tokens merged into shards.",
+    SUMMARIZE: "facts for the report of a large run.",
+    REPORT: "manifest, run.json and report.",
+}
+DESCRIPTIONS = {
+    phase: f"Phase {number} of {len(PHASES)}: {_WORK[phase]}"
+    for number, phase in enumerate(PHASES, start=1)
 }
 
 

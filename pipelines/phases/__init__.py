@@ -1,1 +1,1 @@
-"""The phases of a run, in order: extract, dedup, finish, tokenize, pack, report."""
+"""The phases of a run, in order: extract, dedup, finish, tokenize, pack, summarize, report."""

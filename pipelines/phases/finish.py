@@ -27,6 +27,8 @@ from schemas.recipe import Recipe, Shards
 from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_V1
 
 FOLDER = "finish"
+FOLDERS = ("documents", "rejected", "errors")
+"""Folders of OUT in which each task has a file."""
 TRAIN, VALIDATION = "train", "validation"
 _NAMED = beam.typehints.KV[str, beam.typehints.Any]
 
@@ -175,11 +177,8 @@ def _write(
     errors: list[dict[str, Any]],
 ) -> list[str]:
     paths = []
-    for folder, rows, schema in (
-        ("documents", kept, DOCUMENT_V1),
-        ("rejected", rejected, REJECTED_V1),
-        ("errors", errors, ERROR_V1),
-    ):
+    tables = ((kept, DOCUMENT_V1), (rejected, REJECTED_V1), (errors, ERROR_V1))
+    for folder, (rows, schema) in zip(FOLDERS, tables, strict=True):
         table = pa.Table.from_pylist(rows, schema=schema)
         paths.append(workspace.path(folder, f"{name}.parquet"))
         storage.write_table(paths[-1], table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,22 @@ class Distribution:
         rounded, counts = np.unique(_rounded(given[np.isfinite(given)]), return_counts=True)
         for value, count in zip(rounded.tolist(), counts.tolist(), strict=True):
             self._counts[value] += count
+
+    def merge(self, other: Distribution) -> None:
+        """Count what the other counted."""
+        self._counts.update(other._counts)
+
+    def state(self) -> list[Any]:
+        """Of JSON types, for `restored`."""
+        ordered = sorted(self._counts.items())
+        return [[value for value, _ in ordered], [count for _, count in ordered]]
+
+    @classmethod
+    def restored(cls, state: list[Any]) -> Distribution:
+        """The distribution that a state is of."""
+        distribution = cls()
+        distribution._counts.update(dict(zip(*state, strict=True)))
+        return distribution
 
     @property
     def count(self) -> int:
@@ -86,6 +103,23 @@ class TopCounts:
         cut = sorted(self._counts.values(), reverse=True)[self._capacity]
         self.missed += cut
         self._counts = Counter({k: n - cut for k, n in self._counts.items() if n > cut})
+
+    def merge(self, other: TopCounts) -> None:
+        """Count what the other counted; what both missed adds up."""
+        self.missed += other.missed
+        self.add(other._counts)
+
+    def state(self) -> list[Any]:
+        """Of JSON types, for `restored`."""
+        return [self.missed, dict(self._counts)]
+
+    @classmethod
+    def restored(cls, state: list[Any], capacity: int) -> TopCounts:
+        """The summary that a state is of."""
+        summary = cls(capacity)
+        summary.missed = state[0]
+        summary._counts.update(state[1])
+        return summary
 
     def top(self, n: int) -> list[tuple[str, int]]:
         """The n most frequent, ties by name."""

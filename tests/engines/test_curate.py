@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 
 LOCAL = Engine("local", "FnApiRunner", [])
 SETTINGS = ("--recipe", "demo", "--segment-mb", "0.15", "--workers", "1")
+REAL_SETTINGS = ("--recipe", "fineweb", "--segment-mb", "0.5", "--workers", "1")
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,35 @@ def test_every_engine_leaves_the_same_bytes(
 ) -> None:
     curate(engine, sample, tmp_path / "out", *SETTINGS)
     assert digests(tmp_path / "out") == expected
+
+
+@pytest.fixture(scope="module")
+def real_pages(shared_data: Path) -> list[str]:
+    """382 pages: 19 languages, and what dedup and a reader trip over."""
+    folder = shared_data / "warc_pages"
+    return [str(folder / f"dev-{name}.warc.gz") for name in ("multilingual", "extras")]
+
+
+@pytest.fixture(scope="module")
+def expected_of_real_pages(
+    real_pages: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    output = tmp_path_factory.mktemp("expected-real") / "out"
+    curate(LOCAL, real_pages[0], output, *real_pages[1:], *REAL_SETTINGS)
+    return digests(output)
+
+
+def test_every_engine_leaves_the_same_bytes_of_real_pages(
+    engine: Engine,
+    real_pages: list[str],
+    expected_of_real_pages: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    if engine.name == "local":
+        pytest.skip("the local runner's bytes are what the others are compared with")
+    curate(engine, real_pages[0], tmp_path / "out", *real_pages[1:], *REAL_SETTINGS)
+    assert digests(tmp_path / "out") == expected_of_real_pages
+    assert any("shards/train" in name for name in expected_of_real_pages)
 
 
 def extracted(output: Path) -> int:

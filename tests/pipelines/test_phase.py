@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipelines import engine
+from pipelines import engine, summaries
 from pipelines.cli.main import run
 from pipelines.curate import curate, make_request
 from pipelines.demo import sample_path
 from pipelines.jobs import PHASES
 from pipelines.phase import NO_WORK, PhaseEnd, PhaseRequest, run_phase
 from pipelines.phases import dedup
+from pipelines.report import write_report
+from pipelines.workspace import Workspace
 from schemas.errors import UsageError
 
 FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
@@ -84,6 +86,47 @@ def test_one_by_one_is_curate(extracted: Path, reference: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_a_large_run_is_summarized_by_the_workers(
+    extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 100)
+    output = at(extracted, tmp_path)
+    for phase in PHASES[1:-2]:
+        launch(phase, output)
+    with pytest.raises(UsageError, match=r"cannot begin: \d+ of \d+ parts .* launch summarize"):
+        launch("report", output)
+    assert launch("summarize", output).complete
+    parts = list((output / ".work" / "facts").iterdir())
+    assert len(parts) > 1
+    parts[0].unlink()
+    stamps = {path: path.stat().st_mtime_ns for path in parts[1:]}
+    for phase in ("summarize", "report"):
+        assert launch(phase, output).complete
+    # Only the part that was lost was made again.
+    assert {path: path.stat().st_mtime_ns for path in parts[1:]} == stamps
+    merged = (output / "report.html").read_bytes()
+    summaries.remove(Workspace(str(output)))
+    write_report(Workspace(str(output)))
+    assert (output / "report.html").read_bytes() == merged
+
+
+@pytest.mark.slow
+def test_work_done_again_takes_the_parts_away(
+    extracted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 100)
+    output = at(extracted, tmp_path)
+    for phase in PHASES[1:]:
+        launch(phase, output)
+    done = output / ".work" / "facts.done.json"
+    assert done.exists()
+    next((output / "documents").iterdir()).unlink()
+    launch("finish", output)
+    assert not done.exists()
+    assert not (output / ".work" / "facts").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limit", "jobs"),
     [
@@ -101,6 +144,7 @@ def test_a_launch_hands_over_one_graph(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(dedup, "EDGE_LIMIT", limit)
+    monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 100)
     output = at(extracted, tmp_path)
     handed = []
     done = output / ".work" / "dedup.done.json"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.report import axes, formats, svg
 from pipelines.report.blocks import Block, Column, Figure, Note, Section, Table
 from pipelines.report.distribution import Distribution, TopCounts
-from pipelines.report.gather import HOSTS_HELD, RunFacts
+from pipelines.report.facts import HOSTS_HELD
+from pipelines.report.gather import RunFacts
 from pipelines.report.untrusted import shorten
 
 LANGUAGE_BARS = 15

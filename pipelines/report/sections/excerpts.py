@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipelines.report import formats
 from pipelines.report.blocks import Excerpt, ExcerptGroup, Excerpts, Section
-from pipelines.report.gather import SAMPLES_PER_RULE, RunFacts
+from pipelines.report.facts import SAMPLES_PER_RULE
+from pipelines.report.gather import RunFacts
 from pipelines.report.samples import EXCERPT_CHARACTERS, Sample
 from pipelines.report.untrusted import link, shorten
 from schemas.tables import REJECTED_TEXT_CHARS

@@ -21,7 +21,7 @@ pytest.importorskip("google.cloud.dataflow")
 from apache_beam.options.pipeline_options import GoogleCloudOptions
 from apache_beam.runners.dataflow.internal import apiclient
 
-from pipelines import engine
+from pipelines import engine, summaries
 from pipelines.curate import curate, make_request
 from pipelines.dataflow.flex import PHASE_VARIABLE, launch, main
 from pipelines.dataflow.options import IMAGE_VARIABLE
@@ -160,6 +160,7 @@ def test_launch_after_launch_makes_the_same_bytes(
     launcher: Launcher, begin: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dedup, "EDGE_LIMIT", 2)
+    monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 2)
     done = tmp_path / "store" / "bucket" / "runs" / "one" / ".work" / "dedup.done.json"
     handed = []
 
@@ -195,7 +196,10 @@ def test_launch_after_launch_makes_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_steps_are_in_their_order(launcher: Launcher, begin: list[str]) -> None:
+def test_steps_are_in_their_order(
+    launcher: Launcher, begin: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "ROWS_AT_ONCE", 2)
     graphs = {}
     for phase in PHASES:
         launcher.launch(phase, *(begin if phase == "extract" else []))
@@ -211,6 +215,7 @@ def test_steps_are_in_their_order(launcher: Launcher, begin: list[str]) -> None:
         "tokenizer": ["Tasks", "Sample", "Zero", "WithZero", "Typed", "Gather", "Train"],
         "tokenize": ["Tasks", "Tokenize"],
         "pack": ["Tasks", "SplitByShard", "ByShard", "Pack"],
+        "summarize": ["Parts", "Summarize"],
         "report": ["Output", "Report"],
     }
 

@@ -13,10 +13,11 @@ import pytest
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
-from pipelines.phases import extract, finish, pack, tokenize, tokenizer
+from pipelines.phases import extract, finish, pack, summarize, tokenize, tokenizer
 from pipelines.phases.dedup import DedupWork
 from pipelines.recipes import load
 from pipelines.sources import Task
+from pipelines.summaries import plan_parts
 from pipelines.workspace import Marker, Workspace
 from schemas.recipe import Dedup, Recipe, Tokenizer
 from stages.refine import RefineAssets
@@ -78,10 +79,14 @@ def builders(workspace: Workspace, recipe: Recipe) -> dict[str, Callable[[beam.P
         "pack": lambda p: pack.build(
             p, NAMES, totals, workspace, "uint16", KEY, frozenset(t.marker_name for t in totals)
         ),
+        "summarize": lambda p: summarize.build(
+            p, plan_parts(KEY, NAMES, cluster_files(workspace)), workspace, recipe
+        ),
     }
 
 
 PHASES = ("extract", "dedup-clusters", "dedup-edges", "finish", "tokenizer", "tokenize", "pack")
+PHASES += ("summarize",)
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.report.counting import add_signals
 from pipelines.report.distribution import Distribution
-from pipelines.report.gather import DocumentFacts, _add_signals, gather
+from pipelines.report.facts import DocumentFacts
+from pipelines.report.gather import gather
 from pipelines.report.samples import Picker, read_samples
 from pipelines.report.tables import hosts_of
 from schemas.tables import SIGNALS_TYPE
@@ -62,7 +64,7 @@ def test_signals_of_a_slice_are_those_of_its_rows() -> None:
     rows = [[("a", 1.0), ("b", 2.0)], [("a", 3.0)], [], None, [("b", 5.0), ("c", 6.0)]]
     column = pa.array(rows, SIGNALS_TYPE)
     facts = DocumentFacts(signals={"a": Distribution(), "b": Distribution()})
-    _add_signals(facts, column.slice(1, 4))
+    add_signals(facts, column.slice(1, 4))
     assert facts.signals["a"].quantiles((0.0, 1.0)) == [3.0, 3.0]
     assert facts.signals["b"].quantiles((0.0, 1.0)) == [5.0, 5.0]
     assert set(facts.signals) == {"a", "b"}
