@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.scaling_check import check
 from benchmarks.scaling_measure import measure
 from benchmarks.scaling_tables import show_grid, show_limits, show_phases
-from pipelines.scaling import CC_MAIN_2024_22, Cluster
-from pipelines.unit_costs import UnitCosts
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import CC_MAIN_2024_22, Cluster
 
 MEASURED = Path(__file__).parent / "scaling_measured.json"
 CALL_SECONDS = 0.03

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.pool import default_workers
-from pipelines.scaling import Cluster, Crawl, predict
-from pipelines.unit_costs import UnitCosts
+from pipelines.scaling.layout import predict
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import Cluster, Crawl
 
 PHASES = {
     "extract": ("extract",),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from benchmarks.scaling_runs import Run, edges_per_duplicate, folder_bytes
-from pipelines.scaling import EXTRACT_FILES, FINISH_FILES, SEGMENTS_IN_FLIGHT, TOKENIZE_FILES
-from pipelines.unit_costs import UnitCosts
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import EXTRACT_FILES, FINISH_FILES, SEGMENTS_IN_FLIGHT, TOKENIZE_FILES
 
 DROPPED_SHARE = 0.4
 """Of made-up documents; each agrees with another one in SHARED_BANDS."""
@@ -185,5 +185,7 @@ def _driver(measured: Measured) -> dict[str, float]:
         "marker_ms": 1000 * markers["cpu_seconds"] / markers["count"],
         "marker_memory_bytes": markers["held_bytes"] / markers["count"],
         "report_row_ms": driver["report"]["report_row_ms"],
+        "report_part_ms": driver["parts"]["report_part_ms"],
+        **driver["tokens"],
         **driver["docs"],
     }

@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling_driver plan --files 90000 --segment-mb 1024
     python -m benchmarks.scaling_driver markers --count 90000 --run OUT
-    python -m benchmarks.scaling_driver report|held|index|files|sample|docs --run OUT
+    python -m benchmarks.scaling_driver report|parts|tokens|held|index|files|sample|docs --run OUT
 
 OUT is a finished run of curate with its .work. Each prints a JSON object. Made-up inputs have names
 as long as Common Crawl's; nothing of them is read.
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,7 +37,11 @@ from pipelines.phases.tokenize import TOKEN_ROW, index_file, token_file
 from pipelines.plan import make_plan
 from pipelines.recipes import load
 from pipelines.report import write_report
+from pipelines.report.distribution import Distribution
+from pipelines.report.facts import HOSTS_HELD, RowFacts
+from pipelines.report.gather import count_tokens
 from pipelines.storage import InputFile
+from pipelines.summaries import part_file
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.tables import DOCUMENT_V1, KEY_V1, REJECTED_V1
 
@@ -145,6 +150,53 @@ def report(run: Workspace, copies: int = 8) -> dict[str, Any]:
             seconds.append(time.process_time() - started)
     row_seconds = (seconds[1] - seconds[0]) / (rows * (copies - 1))
     return {"rows": rows, "report_row_ms": 1000 * row_seconds}
+
+
+def parts(run: Workspace, repeat: int = 5) -> dict[str, Any]:
+    """Merging the facts of parts into those of a large run: as many hosts as are held, other ones
+    in each part, and every distribution with a value for each of its four digits."""
+    rules = [f"rule-{number}" for number in range(30)]
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(folder)
+        whole, seconds, size = RowFacts(), 0.0, 0
+        for number in range(repeat + 2):
+            path = part_file(workspace, str(number))
+            storage.write_bytes(path, _large_part(number, rules).to_json())
+            size = storage.size_of(path) or 0
+            started = time.process_time()
+            whole.merge(RowFacts.from_json(storage.read_bytes(path), workspace))
+            # The first ones meet lists that are not full.
+            seconds += time.process_time() - started if number > 1 else 0.0
+    return {"report_part_ms": 1000 * seconds / repeat, "part_bytes": size}
+
+
+def _large_part(number: int, rules: list[str]) -> RowFacts:
+    part = RowFacts()
+    first = number * HOSTS_HELD // 4
+    hosts = {f"{first + n:07d}.example.org": n % 50 + 1 for n in range(HOSTS_HELD)}
+    values = np.arange(1_000, 10_000)
+    part.documents.hosts.add(hosts)
+    part.rejected.hosts.add(hosts)
+    for rule in rules:
+        part.documents.signals[rule] = Distribution()
+        part.documents.signals[rule].add(values)
+        part.rejected.values[rule].add(values)
+    return part
+
+
+def tokens(run: Workspace, rows: int = 200_000) -> dict[str, Any]:
+    """CPU of a row of docs.parquet in the report."""
+    seconds = []
+    for count in (rows, 4 * rows):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Workspace(folder)
+            table = storage.read_table(run.shards("docs.parquet"))
+            large = pa.concat_tables([table] * (-(-count // len(table)))).slice(0, count)
+            storage.write_table(copy.shards("docs.parquet"), large)
+            started = time.process_time()
+            count_tokens(copy, RowFacts())
+            seconds.append(time.process_time() - started)
+    return {"report_document_us": 1e6 * (seconds[1] - seconds[0]) / (3 * rows)}
 
 
 def held(run: Workspace, copies: int = 6) -> dict[str, Any]:
@@ -268,7 +320,8 @@ def docs(run: Workspace, rows: int = 100_000) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
-    names = ["plan", "markers", "report", "held", "index", "files", "sample", "docs"]
+    names = ["plan", "markers", "report", "parts", "tokens", "held", "index", "files"]
+    names += ["sample", "docs"]
     parser.add_argument("what", choices=names)
     parser.add_argument("--files", type=int, default=90_000)
     parser.add_argument("--segment-mb", type=float, default=1024)
@@ -283,6 +336,8 @@ def main() -> None:
         ),
         "markers": lambda: markers(arguments.count, run),
         "report": lambda: report(run),
+        "parts": lambda: parts(run),
+        "tokens": lambda: tokens(run),
         "held": lambda: held(run),
         "index": index,
         "files": files,

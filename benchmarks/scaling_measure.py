@@ -157,6 +157,8 @@ def _driver(run: Run) -> dict[str, Any]:
         "plan_large": ["plan", "--files", str(PLAN_FILES[1])],
         "markers": ["markers", "--count", "20000"],
         "report": ["report"],
+        "parts": ["parts"],
+        "tokens": ["tokens"],
         "held": ["held"],
         "index": ["index"],
         "files": ["files"],

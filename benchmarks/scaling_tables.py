@@ -5,9 +5,10 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.scaling import Cluster, Crawl, Phase, predict, tasks_of
-from pipelines.scaling_limits import driver_steps, limits
-from pipelines.unit_costs import UnitCosts
+from pipelines.scaling.layout import Phase, predict
+from pipelines.scaling.limits import driver_steps, limits
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import Cluster, Crawl, tasks_of
 
 MACHINES = (100, 500, 1000, 2000)
 CORES = (4, 8, 16)

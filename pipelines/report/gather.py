@@ -73,7 +73,7 @@ def gather(workspace: Workspace) -> RunFacts:
     counted = summaries.whole(workspace, recipe.hash())
     rows = _merged(workspace, recipe, counted) if counted else _all_rows(workspace, recipe)
     manifest = _manifest(workspace, record)
-    tokens = Distribution() if manifest is None else _count_tokens(workspace, rows)
+    tokens = Distribution() if manifest is None else count_tokens(workspace, rows)
     return RunFacts(
         record=record,
         recipe=recipe,
@@ -114,7 +114,8 @@ def _manifest(workspace: Workspace, record: RunRecordV1) -> ShardManifestV1 | No
         raise InputError(f"{path} is not a shard manifest: {line}") from error
 
 
-def _count_tokens(workspace: Workspace, facts: RowFacts) -> Distribution:
+def count_tokens(workspace: Workspace, facts: RowFacts) -> Distribution:
+    """The tokens of documents; those of each language are added to the facts."""
     tokens = Distribution()
     docs = workspace.shards(DOCS_NAME)
     if not storage.exists(docs):

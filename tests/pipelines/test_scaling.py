@@ -12,26 +12,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import scaling, storage
+from pipelines import storage
 from pipelines.phases import dedup, extract, least, merge
 from pipelines.recipes import load
-from pipelines.scaling import (
+from pipelines.scaling import work
+from pipelines.scaling.layout import lay_out, predict
+from pipelines.scaling.limits import HOT_GROUP, driver_steps, limits
+from pipelines.scaling.loads import LOADS, dedup_load, extract_load, pack_load, summarize_load
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import (
     CC_MAIN_2024_22,
-    LOADS,
     Cluster,
     Crawl,
     Load,
-    dedup_load,
-    extract_load,
-    lay_out,
-    pack_load,
-    predict,
     references_of,
     shards_of,
     tasks_of,
 )
-from pipelines.scaling_limits import HOT_GROUP, driver_steps, limits
-from pipelines.unit_costs import UnitCosts
+from pipelines.summaries import ROWS_AT_ONCE, plan_parts
 from schemas.errors import InputError
 
 NOTHING = UnitCosts(**dict.fromkeys(UnitCosts._fields, 0.0))
@@ -124,7 +122,7 @@ def test_a_store_holds_up_what_processors_do_not() -> None:
     cluster = Cluster(1000, 8, 8, 1, 1, call_seconds=0.001)
     phase = lay_out(load_, cluster, NOTHING)
     assert phase.bottleneck == "rate of the store"
-    assert phase.seconds_at_best == pytest.approx(1e7 / scaling.STORE_WRITES_PER_SECOND)
+    assert phase.seconds_at_best == pytest.approx(1e7 / work.STORE_WRITES_PER_SECOND)
     assert lay_out(load_, cluster._replace(call_seconds=0.0), NOTHING).seconds_at_best < 1
 
 
@@ -188,7 +186,8 @@ def test_what_is_shuffled_does_not_depend_on_who_does_it(
 @given(CRAWLS.filter(lambda c: c.kept * c.near_share > 1e7), CLUSTERS, st.integers(2, 10))
 def test_twice_the_crawl_is_twice_the_bytes(crawl: Crawl, cluster: Cluster, times: int) -> None:
     larger = crawl.scaled(crawl.files * times)
-    for load_ in LOADS[:-1]:  # pack's references grow with tasks times shards
+    # Neither pack's references, tasks times shards, nor parts, their root, grow as the crawl.
+    for load_ in [one for one in LOADS if one not in (pack_load, summarize_load)]:
         one, other = load_(crawl, cluster, ALL_ONE), load_(larger, cluster, ALL_ONE)
         assert other.shuffle_bytes == pytest.approx(times * one.shuffle_bytes)
 
@@ -200,7 +199,21 @@ def test_limits_break_as_segments_get_small() -> None:
     broken = {limit.what for limit in limits(CC_MAIN_2024_22, fine, costs) if limit.broken}
     left = {limit.what for limit in limits(CC_MAIN_2024_22, coarse, costs) if limit.broken}
     assert "driver: plan and markers" in broken - left
-    assert "driver: report" in left
+    assert "driver: report" not in broken
+
+
+def test_rows_are_counted_by_the_workers_above_what_the_report_reads() -> None:
+    costs = NOTHING._replace(report_row_ms=1.0, report_part_ms=10.0, text_bytes_per_document=1.0)
+    few = CRAWL._replace(pages=ROWS_AT_ONCE)
+    assert "summarize" not in {phase.load.name for phase in predict(few, CLUSTER, costs)}
+    alone = {step.name: step.seconds for step in driver_steps(few, CLUSTER, costs)}
+    many = CRAWL._replace(files=40_000, pages=ROWS_AT_ONCE + 1)
+    (counted,) = [p.load for p in predict(many, CLUSTER, costs) if p.load.name == "summarize"]
+    tasks = [str(number) for number in range(int(tasks_of(many, CLUSTER)))]
+    assert counted.tasks == len(plan_parts("key", tasks, []))
+    merged = {step.name: step.seconds for step in driver_steps(many, CLUSTER, costs)}
+    assert merged["report"] == pytest.approx(counted.tasks * 0.01)
+    assert merged["report"] < alone["report"] / 100
 
 
 def test_the_driver_lists_a_thousand_inputs_a_request() -> None:
@@ -210,15 +223,15 @@ def test_the_driver_lists_a_thousand_inputs_a_request() -> None:
 
 
 def test_constants_are_those_of_the_phases() -> None:
-    assert scaling.EDGE_LIMIT == dedup.EDGE_LIMIT
-    assert dedup._ROWS_PER_FILE == scaling.CLUSTER_ROWS_PER_FILE
-    assert extract.SEGMENTS_IN_FLIGHT == scaling.SEGMENTS_IN_FLIGHT
-    assert merge.FEW_REFERENCES == scaling.FEW_REFERENCES
+    assert work.EDGE_LIMIT == dedup.EDGE_LIMIT
+    assert dedup._ROWS_PER_FILE == work.CLUSTER_ROWS_PER_FILE
+    assert extract.SEGMENTS_IN_FLIGHT == work.SEGMENTS_IN_FLIGHT
+    assert merge.FEW_REFERENCES == work.FEW_REFERENCES
     assert least.HOT_GROUP == HOT_GROUP
     recipe = load("fineweb")
-    assert recipe.tokenizer.sample_bytes == scaling.SAMPLE_BYTES
+    assert recipe.tokenizer.sample_bytes == work.SAMPLE_BYTES
     assert recipe.dedup.minhash is not None
-    assert recipe.dedup.minhash.bands == scaling.BANDS
+    assert recipe.dedup.minhash.bands == work.BANDS
 
 
 class _CountingStore:
@@ -247,7 +260,7 @@ def test_calls_to_write_a_file_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(storage, "_store_of", lambda path: store)
     storage.write_bytes("gs://bucket/file", b"content")
     assert store.names == {"gs://bucket/file"}
-    assert dict(store.calls) == scaling.CALLS_TO_WRITE
+    assert dict(store.calls) == work.CALLS_TO_WRITE
 
 
 def test_unit_costs_are_read_from_a_measurement(tmp_path: Path, repository: Path) -> None:

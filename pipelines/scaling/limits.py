@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipelines.scaling import (
+from pipelines.scaling.layout import predict
+from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.work import (
     EXTRACT_FILES,
     FINISH_FILES,
     TOKENIZE_FILES,
     Cluster,
     Crawl,
-    predict,
+    parts_of,
     references_of,
+    rows_of_report,
     shards_of,
     tasks_of,
 )
-from pipelines.unit_costs import UnitCosts
 
 LIST_PAGE = 1_000
 """Objects that a store returns for one listing request (Google Cloud Storage and S3)."""
@@ -74,7 +76,10 @@ def driver_steps(crawl: Crawl, cluster: Cluster, costs: UnitCosts) -> list[Step]
     marker_seconds = tasks * costs.marker_ms / 1000 + markers * wait / MARKER_READERS
     held = tasks * costs.marker_memory_bytes
     plan_memory = tasks * costs.plan_task_memory_bytes
-    rows = crawl.pages + crawl.kept * min(1.0, 2 * crawl.dropped_share)
+    parts, rows = parts_of(crawl, cluster), rows_of_report(crawl)
+    counted_ms = parts * costs.report_part_ms if parts else rows * costs.report_row_ms
+    report_ms = counted_ms + crawl.final * costs.report_document_us / 1000
+    report_reads = parts or tasks * FINISH_FILES
     docs = crawl.final / shards * costs.docs_memory_bytes
     docs_seconds = shards * wait + crawl.final * costs.docs_row_us / 1e6
     return [
@@ -84,8 +89,8 @@ def driver_steps(crawl: Crawl, cluster: Cluster, costs: UnitCosts) -> list[Step]
         Step("docs.parquet and manifest", docs_seconds, shards, docs),
         Step(
             "report",
-            rows * costs.report_row_ms / 1000 + 3 * tasks * wait,
-            3 * tasks,
+            report_ms / 1000 + report_reads * wait,
+            report_reads,
             plan_memory + 3 * held,
         ),
     ]
@@ -139,7 +144,7 @@ def limits(crawl: Crawl, cluster: Cluster, costs: UnitCosts) -> list[Limit]:
             steps["report"].seconds,
             PATIENCE_SECONDS,
             "seconds",
-            "several runs of fewer files; in the code: facts gathered by tasks",
+            "several runs of fewer files",
         ),
         Limit(
             "dedup: hot keys, a side input, at most",

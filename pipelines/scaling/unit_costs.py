@@ -99,6 +99,10 @@ class UnitCosts(NamedTuple):
     marker_ms: float
     marker_memory_bytes: float
     report_row_ms: float
+    report_part_ms: float
+    """Merging the facts of a part: at their largest, with all hosts that are held."""
+    report_document_us: float
+    """A row of docs.parquet."""
     docs_row_us: float
     docs_memory_bytes: float
     """Of a document, one shard of them at a time, while docs.parquet is put together."""
