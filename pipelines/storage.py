@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.lookups import look_up_each
 from pipelines.names import WEB, identity_of, is_remote, labels_of, place_of, shown
 from pipelines.web import check_ranges, open_url, reason, size_of_url
 from schemas.errors import InputError, OutputError, UsageError
@@ -51,19 +52,15 @@ def match_inputs(patterns: Iterable[str]) -> list[InputFile]:
     """Resolve paths, globs and URLs to files, in order of their absolute path.
 
     A file named more than once, by whatever spelling or link, is read once, by its first name.
+    Stores and servers are asked for many at a time; the first pattern that fails is reported.
 
     Raises:
         UsageError: a pattern matches nothing.
         InputError: a file cannot be read, or not by ranges.
     """
     found: dict[str, InputFile] = {}
-    for pattern in patterns:
-        matches = _match(pattern)
-        if not matches:
-            raise UsageError(
-                f"--input {shown(pattern)} matches no file; check the path and the quotes"
-            )
-        for file in sorted(matches):
+    for matches in look_up_each(_match_some, dict.fromkeys(patterns), far=is_remote):
+        for file in matches:
             identity = identity_of(file.path)
             found.setdefault(identity, file._replace(identity=identity))
     files = sorted(found.values(), key=lambda file: place_of(file.path))
@@ -77,6 +74,13 @@ def _check_servers(files: list[InputFile]) -> None:
     first = {file.path.split("/")[2]: file for file in reversed(files) if file.path.startswith(WEB)}
     for file in first.values():
         check_ranges(file.path, file.size)
+
+
+def _match_some(pattern: str) -> list[InputFile]:
+    matches = _match(pattern)
+    if not matches:
+        raise UsageError(f"--input {shown(pattern)} matches no file; check the path and the quotes")
+    return sorted(matches)
 
 
 def _match(pattern: str) -> list[InputFile]:
