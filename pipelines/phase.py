@@ -91,7 +91,7 @@ def _what_about(request: PhaseRequest) -> tuple[Plan, Workspace]:
         raise UsageError(f"no phase {request.phase}; the phases are {', '.join(PHASES)}")
     if (request.begin is not None) != (request.phase == EXTRACT):
         raise UsageError(
-            "phase extract needs --input"
+            "phase extract needs --input or --inputs-from"
             if request.phase == EXTRACT
             else f"phase {request.phase} takes no inputs and no recipe: they are those of extract"
         )

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
+from itertools import chain
 from typing import NamedTuple
 
-from pipelines.names import written
+from pipelines.lookups import look_up_each
+from pipelines.names import is_remote, written
 from pipelines.sources import Task, first_pages, tasks_of
 from pipelines.storage import InputFile
 from schemas.recipe import Recipe
@@ -101,8 +104,16 @@ def make_plan(
     limit: int | None = None,
     segment_bytes: int = SEGMENT_BYTES,
 ) -> Plan:
-    """Cut the inputs into tasks; with `limit`, into those that hold the first `limit` pages."""
-    tasks = [task for file in inputs for task in tasks_of(file, segment_bytes)]
+    """Cut the inputs into tasks; with `limit`, into those that hold the first `limit` pages.
+
+    Raises what tasks_of raises, for the first input that it does not take.
+    """
+    cut = partial(tasks_of, segment_bytes=segment_bytes)
+    tasks = list(chain.from_iterable(look_up_each(cut, inputs, far=_in_a_store)))
     if limit is not None:
         tasks = list(first_pages(tasks, limit))
     return Plan(recipe, inputs, tasks, limit)
+
+
+def _in_a_store(file: InputFile) -> bool:
+    return is_remote(file.path)

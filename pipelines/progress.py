@@ -24,6 +24,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines import storage
+from pipelines.lookups import look_up_each
+from pipelines.names import is_remote
 from pipelines.workspace import DONE_SUFFIX, Workspace
 
 BEAT_SECONDS = 0.5
@@ -84,18 +86,17 @@ class PhaseWatch:
         self._folder = workspace.work(folder)
         self._beats = workspace.work("progress")
         self._names = frozenset(names)
-        self._seen: dict[str, Counter[str]] = {}
+        self._seen: set[str] = set()
+        self._finished: Counter[str] = Counter()
 
     def snapshot(self) -> Snapshot:
-        """Read what is new since the last call."""
-        for path in storage.list_files(self._folder, DONE_SUFFIX):
-            name = path.rsplit("/", 1)[-1].removesuffix(DONE_SUFFIX)
-            if name in self._names and name not in self._seen:
-                content = json.loads(storage.read_bytes(path))["content"]
-                self._seen[name] = Counter(content["counts"])
-        counts: Counter[str] = Counter()
-        for finished in self._seen.values():
-            counts.update(finished)
+        """Read what is new since the last call; in a store, many markers at a time."""
+        paths = storage.list_files(self._folder, DONE_SUFFIX)
+        new = [path for path in paths if self._is_new(_name_of(path, DONE_SUFFIX))]
+        for name, finished in look_up_each(_counts_in, new, far=is_remote):
+            self._seen.add(name)
+            self._finished.update(finished)
+        counts = Counter(self._finished)
         tasks = float(len(self._seen))
         for name, running, share in self._running():
             if name in self._names and name not in self._seen:
@@ -103,6 +104,9 @@ class PhaseWatch:
                 tasks += min(max(share, 0.0), 1.0)
         total = len(self._names)
         return Snapshot(len(self._seen), total, tasks / max(total, 1), counts)
+
+    def _is_new(self, name: str) -> bool:
+        return name in self._names and name not in self._seen
 
     def _running(self) -> Iterator[tuple[str, Counter[str], float]]:
         if storage.is_remote(self._beats):
@@ -113,8 +117,16 @@ class PhaseWatch:
                     beat = json.load(handle)
             except (OSError, ValueError):
                 continue  # replaced or removed between listing and reading
-            name = path.rsplit("/", 1)[-1].removesuffix(_BEAT_SUFFIX)
-            yield name, Counter(beat["counts"]), beat["share"]
+            yield _name_of(path, _BEAT_SUFFIX), Counter(beat["counts"]), beat["share"]
+
+
+def _name_of(path: str, suffix: str) -> str:
+    return path.rsplit("/", 1)[-1].removesuffix(suffix)
+
+
+def _counts_in(path: str) -> tuple[str, dict[str, int]]:
+    content = json.loads(storage.read_bytes(path))["content"]
+    return _name_of(path, DONE_SUFFIX), content["counts"]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from apache_beam.options.pipeline_options import (
@@ -18,6 +18,7 @@ from pipelines import engine
 from pipelines.assets import cache_folder
 from pipelines.names import is_remote, shown
 from pipelines.pool import default_workers
+from pipelines.storage import NO_PLACES
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from stages.language import PACKAGED
@@ -72,10 +73,12 @@ def workers_of(options: PipelineOptions, asked: int | None) -> int:
     return asked or (default_workers() if on_this_machine(options) else REMOTE_WORKERS)
 
 
-def paths_of(inputs: Iterable[str], output: str, recipe: Recipe) -> Iterator[NamedPath]:
-    """Everything that workers open by name. A tokenizer model is none of it: the driver copies it
-    to OUT/shards."""
-    yield from (NamedPath("--input", path) for path in inputs)
+def paths_of(
+    inputs: Iterable[str], output: str, recipe: Recipe, places: Mapping[str, str] = NO_PLACES
+) -> Iterator[NamedPath]:
+    """Everything that workers open by name; `places` names inputs that were not given with
+    --input. A tokenizer model is none of it: the driver copies it to OUT/shards."""
+    yield from (NamedPath(places.get(path, "--input"), path) for path in inputs)
     yield NamedPath("--output", output)
     # Files in the cache folder are in the workers' image, as the block list is.
     cache = f"{cache_folder()}/"

@@ -66,7 +66,7 @@ def kind_of(path: str) -> Kind:
     name = base_name(path).lower()
     for suffix, advice in _UNREADABLE.items():
         if name.endswith(suffix):
-            raise UsageError(f"--input {shown(path)}: {suffix} is not read; {advice}")
+            raise UsageError(f"{shown(path)}: {suffix} is not read; {advice}")
     return next((kind for suffix, kind in _SUFFIXES if name.endswith(suffix)), "warc")
 
 

@@ -11,22 +11,27 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.lookups import look_up_each
 from pipelines.names import WEB, identity_of, is_remote, labels_of, place_of, shown
 from pipelines.web import check_ranges, open_url, reason, size_of_url
-from schemas.errors import InputError, OutputError, UsageError
+from schemas.errors import CorpusmillError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from apache_beam.io.filesystems import FileSystems
 
 _GLOB_CHARACTERS = frozenset("*?[")
+NO_PLACES: Mapping[str, str] = MappingProxyType({})
+"""All inputs were given with --input."""
 
 
 class InputFile(NamedTuple):
@@ -47,23 +52,21 @@ def join(folder: str, *parts: str) -> str:
     return "/".join([folder.rstrip("/") or "/", *parts])
 
 
-def match_inputs(patterns: Iterable[str]) -> list[InputFile]:
+def match_inputs(patterns: Iterable[str], places: Mapping[str, str] = NO_PLACES) -> list[InputFile]:
     """Resolve paths, globs and URLs to files, in order of their absolute path.
 
     A file named more than once, by whatever spelling or link, is read once, by its first name.
+    Stores and servers are asked for many at a time; the first pattern that fails is reported, by
+    its place in `places` when it was not given with --input.
 
     Raises:
         UsageError: a pattern matches nothing.
         InputError: a file cannot be read, or not by ranges.
     """
     found: dict[str, InputFile] = {}
-    for pattern in patterns:
-        matches = _match(pattern)
-        if not matches:
-            raise UsageError(
-                f"--input {shown(pattern)} matches no file; check the path and the quotes"
-            )
-        for file in sorted(matches):
+    look_up = partial(_match_some, places=places)
+    for matches in look_up_each(look_up, dict.fromkeys(patterns), far=is_remote):
+        for file in matches:
             identity = identity_of(file.path)
             found.setdefault(identity, file._replace(identity=identity))
     files = sorted(found.values(), key=lambda file: place_of(file.path))
@@ -79,6 +82,26 @@ def _check_servers(files: list[InputFile]) -> None:
         check_ranges(file.path, file.size)
 
 
+def _match_some(pattern: str, places: Mapping[str, str]) -> list[InputFile]:
+    listed = pattern in places
+    place = places.get(pattern, "--input")
+    if not is_remote(pattern) and os.path.isdir(pattern):
+        folder = shown(pattern)
+        raise InputError(f"{place} {folder} is a folder; write {folder.rstrip('/')}/*.warc.gz")
+    try:
+        matches = _match(pattern)
+    except CorpusmillError as error:
+        if not listed:
+            raise
+        raise type(error)(f"{place} {error}") from error
+    if not matches:
+        advice = "" if listed else " and the quotes"
+        if listed and not (is_remote(pattern) or os.path.isabs(pattern)):
+            advice = ", or give --inputs-prefix"
+        raise UsageError(f"{place} {shown(pattern)} matches no file; check the path{advice}")
+    return sorted(matches)
+
+
 def _match(pattern: str) -> list[InputFile]:
     if pattern.startswith(WEB):
         return [InputFile(pattern, size_of_url(pattern), "")]
@@ -90,11 +113,8 @@ def _match(pattern: str) -> list[InputFile]:
         paths = [pattern] if os.path.lexists(pattern) else []
     files = []
     for path in paths:
-        if os.path.isdir(path):
-            if path == pattern:
-                raise InputError(f"--input {path} is a folder; write {path.rstrip('/')}/*.warc.gz")
-            continue
-        files.append(_local_file(path))
+        if not os.path.isdir(path):
+            files.append(_local_file(path))
     return files
 
 

@@ -7,16 +7,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pipelines import storage
+from pipelines.lookups import look_up_each
+from pipelines.names import is_remote
 from schemas.errors import OutputError
 
 DONE_SUFFIX = ".done.json"
-_READERS = 32
-"""Markers read at a time in a store, where waiting is most of reading."""
 
 
 class Workspace(NamedTuple):
@@ -121,11 +120,7 @@ def read_markers(folder: str, keys: Mapping[str, str]) -> dict[str, dict[str, An
         return name, Marker(path).content(keys[name], sizes.of) if name in keys else None
 
     paths = storage.list_files(folder, DONE_SUFFIX)
-    if storage.is_remote(folder):
-        with ThreadPoolExecutor(_READERS) as readers:
-            found = list(readers.map(read, paths))
-    else:
-        found = [read(path) for path in paths]
+    found = look_up_each(read, paths, far=is_remote)
     return {name: content for name, content in found if content is not None}
 
 

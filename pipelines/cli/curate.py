@@ -8,6 +8,8 @@ import typer
 
 from pipelines.cli.options import (
     Clean,
+    InputsFrom,
+    InputsPrefix,
     NoResume,
     Overrides,
     Quiet,
@@ -25,6 +27,8 @@ def register(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\n"
             "corpusmill curate --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
+            "corpusmill curate --inputs-from warc.paths.gz --inputs-prefix "
+            "https://data.commoncrawl.org/ --output out\n\n"
             "corpusmill curate --input pages.jsonl --output out --set pii.kinds='\\[email, ip]'\n\n"
             "corpusmill curate --input 'crawl/*.warc.gz' --output annotated --annotate\n\n"
             "corpusmill curate --input 'gs://bucket/*.warc.gz' --output gs://bucket/out "
@@ -35,16 +39,18 @@ def register(app: typer.Typer) -> None:
 
 def curate(
     context: typer.Context,
+    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
     input: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             "--input",
             "-i",
             help="WARC, ARC, WET, JSONL or Parquet: a path, a quoted glob, gs://, s3://, hdfs:// "
             "or https://. May be repeated, and several may follow one --input.",
         ),
-    ],
-    output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
+    ] = None,
+    inputs_from: InputsFrom = None,
+    inputs_prefix: InputsPrefix = None,
     recipe: RecipeName = "fineweb",
     overrides: Overrides = None,
     workers: Workers = None,
@@ -80,7 +86,7 @@ def curate(
     from pipelines import engine
     from pipelines.annotate import annotate as run_annotate
     from pipelines.carriers import check_whole_run
-    from pipelines.cli.leftovers import sort_out
+    from pipelines.cli.leftovers import all_inputs, sort_out
     from pipelines.cli.outcome import show_run
     from pipelines.curate import curate as run_curate
     from pipelines.curate import make_request
@@ -90,10 +96,12 @@ def curate(
     options = engine.make_options(runner, leftovers.beam)
     check_whole_run(options)
     request, note = make_request(
-        [*input, *leftovers.inputs],
+        all_inputs(input, leftovers),
         output,
         recipe,
         options,
+        inputs_from=inputs_from,
+        inputs_prefix=inputs_prefix,
         overrides=overrides or [],
         workers=workers,
         limit=limit,

@@ -69,6 +69,16 @@ def sort_out(context: typer.Context, runner: str | None) -> Leftovers:
     return Leftovers([str(w) for w in inputs], [str(w) for w in words if id(w) not in taken])
 
 
+def all_inputs(given: list[str] | None, leftovers: Leftovers) -> list[str]:
+    """What --input was given and the words after it.
+
+    Raises UsageError for words without --input: --inputs-from takes one file.
+    """
+    if leftovers.inputs and not given:
+        raise UsageError(f"no such argument: {leftovers.inputs[0]} (inputs follow --input)")
+    return [*(given or []), *leftovers.inputs]
+
+
 def no_inputs(leftovers: Leftovers) -> list[str]:
     """Beam's options, for a command that takes no inputs. Raises UsageError for any word."""
     if leftovers.inputs:

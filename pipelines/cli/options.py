@@ -13,6 +13,23 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key of the recipe: language.threshold=0.8"),
 ]
+InputsFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--inputs-from",
+        metavar="FILE",
+        help="A file that lists inputs, one a line, as warc.paths.gz does: plain or gzip, local "
+        "or remote, - for standard input.",
+    ),
+]
+InputsPrefix = Annotated[
+    str | None,
+    typer.Option(
+        "--inputs-prefix",
+        metavar="PREFIX",
+        help="URL or folder to put before the relative lines of --inputs-from.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.cli.options import Json, NoResume, Quiet, Runner, Workers
+from pipelines.cli.options import InputsFrom, InputsPrefix, Json, NoResume, Quiet, Runner, Workers
 from schemas.errors import UsageError
 
 EXTRACT = "extract"
@@ -39,6 +39,8 @@ def phase(
         list[str] | None,
         typer.Option("--input", "-i", help="Inputs, as of curate. For extract."),
     ] = None,
+    inputs_from: InputsFrom = None,
+    inputs_prefix: InputsPrefix = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -76,7 +78,7 @@ def phase(
 
     from pipelines import engine
     from pipelines.carriers import check_runner
-    from pipelines.cli.leftovers import sort_out
+    from pipelines.cli.leftovers import all_inputs, sort_out
     from pipelines.curate import make_request
     from pipelines.phase import PhaseRequest, run_phase
     from pipelines.progress import console_for
@@ -84,14 +86,16 @@ def phase(
 
     leftovers = sort_out(context, runner)
     options = engine.make_options(runner, leftovers.beam)
-    inputs = [*(input or []), *leftovers.inputs]
+    inputs = all_inputs(input, leftovers)
     begin = None
-    if name == EXTRACT and inputs:
+    if name == EXTRACT and (inputs or inputs_from is not None):
         begin, note = make_request(
             inputs,
             output,
             recipe or DEFAULT_RECIPE,
             options,
+            inputs_from=inputs_from,
+            inputs_prefix=inputs_prefix,
             overrides=overrides or [],
             workers=workers,
             limit=limit,
@@ -99,7 +103,17 @@ def phase(
             resume=not no_resume,
         )
     else:
-        given = (recipe, overrides, limit, segment_mb, annotate, no_resume, inputs)
+        given = {
+            "--recipe": recipe,
+            "--set": overrides,
+            "--limit": limit,
+            "--segment-mb": segment_mb,
+            "--annotate": annotate,
+            "--no-resume": no_resume,
+            "--input": inputs,
+            "--inputs-from": inputs_from,
+            "--inputs-prefix": inputs_prefix,
+        }
         _refuse(name, given)
         note = check_reach(options, [NamedPath("--output", output)])
         check_runner(options)
@@ -119,9 +133,8 @@ def phase(
     typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: {state}")
 
 
-def _refuse(name: str, given: tuple[Any, ...]) -> None:
+def _refuse(name: str, given: dict[str, Any]) -> None:
     """Options of extract that another phase was given. Raises UsageError naming the first."""
-    flags = ("--recipe", "--set", "--limit", "--segment-mb", "--annotate", "--no-resume", "--input")
-    strange = [flag for flag, value in zip(flags, given, strict=True) if value]
+    strange = [flag for flag, value in given.items() if value]
     if name != EXTRACT and strange:
         raise UsageError(f"{strange[0]} is for phase extract: the others take the run as it is")

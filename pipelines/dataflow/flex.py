@@ -72,11 +72,15 @@ def launch(phase: str, arguments: Sequence[str]) -> PhaseEnd:
 
 
 def _begin(values: dict[str, str], options: PipelineOptions, children: int | None) -> CurateRequest:
+    if "inputs" not in values and "inputs_from" not in values:
+        raise UsageError("parameter inputs or inputs_from is missing: one of them is needed")
     request, _ = make_request(
-        [part.strip() for part in values["inputs"].split(",") if part.strip()],
+        [part.strip() for part in values.get("inputs", "").split(",") if part.strip()],
         values["output"],
         values.get("recipe", DEFAULT_RECIPE),
         options,
+        inputs_from=values.get("inputs_from"),
+        inputs_prefix=values.get("inputs_prefix"),
         overrides=[part.strip() for part in values.get("overrides", "").split(";") if part.strip()],
         workers=children,
         limit=int(values["limit"]) if "limit" in values else None,

@@ -48,9 +48,22 @@ PARAMETERS = (
         "inputs",
         "Inputs",
         "WARC, ARC, WET, JSONL or Parquet files: paths or globs, separated by commas. A comma in "
-        "a name is written as `?`.",
+        "a name is written as `?`. Needed unless inputs_from is given.",
         INPUTS,
-        optional=False,
+        phases=_FIRST,
+    ),
+    Parameter(
+        "inputs_from",
+        "List of inputs",
+        "A file that lists inputs, one a line, plain or gzip, as warc.paths.gz of a crawl does.",
+        INPUTS,
+        phases=_FIRST,
+    ),
+    Parameter(
+        "inputs_prefix",
+        "Prefix of listed inputs",
+        "Put before the relative lines of inputs_from, such as https://data.commoncrawl.org/.",
+        INPUTS,
         phases=_FIRST,
     ),
     Parameter(

@@ -32,22 +32,26 @@ def decide_task(
 ) -> dict[str, Any]:
     """Run one task to the files that extract would leave, and its marker.
 
-    `read` is the content of the task's marker in the annotated run: what the reader met.
+    `read` is the content of the task's marker in the annotated run: what the reader met. A task
+    that is complete for `key` is taken over, as by extract.
     """
     task = rows.task
+    marker = Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX))
+    if (done := marker.read(key)) is not None:
+        return done
     heartbeat = Heartbeat(workspace, task.name)
     started, thread_started = time.monotonic(), time.thread_time()
     _take_over(rows, read, source)
     pages = list(read_annotated(annotated_file(source, task.name)))
-    for done, ((page, _), outcome) in enumerate(pool.results(pages, _annotated, _text_bytes)):
+    for number, ((page, _), outcome) in enumerate(pool.results(pages, _annotated, _text_bytes)):
         rows.add(page, outcome)
-        heartbeat.beat(rows.counts, done / len(pages))
+        heartbeat.beat(rows.counts, number / len(pages))
     # Pages turned down before their URL was looked at were taken over first: back to file order.
     rows.rejected.sort(key=lambda row: row["warc_offset"])
     files = rows.write(workspace)
     rows.steps["decide"] += time.thread_time() - thread_started
     content = rows.summary(time.monotonic() - started)
-    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content, files)
+    marker.write(key, content, files)
     heartbeat.stop()
     return content
 

@@ -46,8 +46,15 @@ SEGMENTS_IN_FLIGHT = 2
 def extract_task(
     rows: TaskRows, key: str, workspace: Workspace, pool: RefinePool
 ) -> dict[str, Any]:
-    """Run one task to its files and its marker; returns the marker's content (counts)."""
+    """Run one task to its files and its marker; returns the marker's content (counts).
+
+    A task that is complete for `key` is taken over: an engine that lost a worker runs again what
+    it does not know to be done.
+    """
     task = rows.task
+    marker = Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX))
+    if (done := marker.read(key)) is not None:
+        return done
     heartbeat = Heartbeat(workspace, task.name)
     started, thread_started = time.monotonic(), time.thread_time()
     for page, outcome in pool.results(rows.pages(read_task(task)), _same, _page_bytes):
@@ -59,7 +66,7 @@ def extract_task(
     rows.steps["read"] += read_seconds
     rows.steps["write"] += time.thread_time() - thread_started - read_seconds
     content = rows.summary(time.monotonic() - started)
-    Marker(workspace.work(FOLDER, task.name + DONE_SUFFIX)).write(key, content, files)
+    marker.write(key, content, files)
     heartbeat.stop()
     return content
 

@@ -57,7 +57,13 @@ def finish_task(
     recipe: Recipe,
     pool: ScrubPool,
 ) -> dict[str, Any]:
-    """Write the task's documents, rejections and errors to their final places."""
+    """Write the task's documents, rejections and errors to their final places.
+
+    A task that is complete for `key` is taken over, as by extract.
+    """
+    marker = Marker(workspace.work(FOLDER, name + DONE_SUFFIX))
+    if (done := marker.read(key)) is not None:
+        return done
     started, thread_started = time.monotonic(), time.thread_time()
     by_row = {member.row: member for member in members}
     documents = storage.read_table(task_file(workspace, name, "documents")).to_pylist()
@@ -105,7 +111,7 @@ def finish_task(
         },
         "seconds": round(time.monotonic() - started, 3),
     }
-    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content, files)
+    marker.write(key, content, files)
     heartbeat.stop()
     return content
 

@@ -58,7 +58,13 @@ def shuffle_key(document_id: str, seed: int) -> int:
 def tokenize_task(
     name: str, key: str, workspace: Workspace, tokenizer: Tokenizer, seed: int, threads: int
 ) -> dict[str, Any]:
-    """Write the task's tokens and their index; returns the marker's content."""
+    """Write the task's tokens and their index; returns the marker's content.
+
+    A task that is complete for `key` is taken over, as by extract.
+    """
+    marker = Marker(workspace.work(FOLDER, name + DONE_SUFFIX))
+    if (done := marker.read(key)) is not None:
+        return done
     started, cpu_started = time.monotonic(), time.process_time()
     rows = storage.read_table(workspace.path("documents", f"{name}.parquet"), _READ).to_pylist()
     for row in rows:
@@ -81,7 +87,7 @@ def tokenize_task(
         "cpu_seconds_by_step": {"tokenize": round(time.process_time() - cpu_started, 6)},
         "seconds": round(time.monotonic() - started, 3),
     }
-    Marker(workspace.work(FOLDER, name + DONE_SUFFIX)).write(key, content, files)
+    marker.write(key, content, files)
     return content
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ def sample() -> Iterator[Path]:
         yield path
 
 
-def begin(sample: Path, output: Path, segment_mb: str = "0.02") -> subprocess.Popen[str]:
+def begin(sample: Path | str, output: Path, segment_mb: str = "0.02") -> subprocess.Popen[str]:
     arguments = ["curate", "--input", str(sample), "--output", str(output), "--recipe", "demo"]
     arguments += ["--quiet", "--workers", "2", "--segment-mb", segment_mb]
     return subprocess.Popen(
@@ -116,3 +117,18 @@ def test_a_long_segment_does_not_hold_it_up(sample: Path, tmp_path: Path) -> Non
     assert err.splitlines() == [LINE]
     assert time.monotonic() - begun < 10
     assert_nobody_left(run.pid)
+
+
+@pytest.mark.slow
+def test_a_silent_server_does_not_hold_it_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE_SECONDS)
+        port = server.getsockname()[1]
+        run = begin(f"http://127.0.0.1:{port}/a.warc.gz", tmp_path / "out")
+        connection, _ = server.accept()
+        with connection:
+            run.send_signal(signal.SIGINT)
+            _, err = run.communicate(timeout=PATIENCE_SECONDS)
+    assert run.returncode == INTERRUPTED, err
+    assert err.splitlines() == [LINE]
+    assert not (tmp_path / "out").exists()

@@ -193,6 +193,24 @@ def test_nothing_to_do_leaves_the_account_alone(output: Path, inputs: tuple[Path
 
 
 @pytest.mark.slow
+def test_no_resume_makes_every_task_anew(
+    output: Path, fresh: Path, inputs: tuple[Path, Path]
+) -> None:
+    """Workers take over what is complete for its key: of a discarded run nothing may be left."""
+    markers = sorted((output / ".work").glob("*/*.done.json"))
+    assert {path.parent.name for path in markers} >= {"extract", "finish", "tokens"}
+    for path in markers:
+        record = json.loads(path.read_text())
+        record["content"]["old"] = True
+        path.write_text(json.dumps(record))
+    assert curate(output, inputs[0]) == 0
+    assert all('"old"' in path.read_text() for path in markers)
+    assert curate(output, inputs[0], more=["--no-resume"]) == 0
+    assert not any('"old"' in path.read_text() for path in markers)
+    assert sums(output) == sums(fresh)
+
+
+@pytest.mark.slow
 def test_after_clean_another_recipe_is_still_refused(
     tmp_path: Path, inputs: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

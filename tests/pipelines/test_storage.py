@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import storage
+from pipelines.lookups import AT_ONCE
 from pipelines.plan import Plan, make_plan
 from pipelines.recipes import load
 from schemas.errors import InputError, OutputError, UsageError
@@ -65,8 +66,12 @@ def test_a_full_disk_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 class RangeHandler(http.server.BaseHTTPRequestHandler):
     content = bytes(range(256)) * 64
+    together: threading.Barrier | None = None
+    """Requests for sizes are answered when so many of them are under way."""
 
     def do_HEAD(self) -> None:
+        if self.together is not None:
+            self.together.wait()
         self._reply(b"")
 
     def do_GET(self) -> None:
@@ -95,9 +100,13 @@ class RangeHandler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 2 * AT_ONCE
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), RangeHandler)
+    server = Server(("127.0.0.1", 0), RangeHandler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -125,6 +134,27 @@ def test_a_server_that_is_not_there_is_one_line() -> None:
 def test_a_server_that_sends_files_whole_is_refused_before_work(server: str) -> None:
     with pytest.raises(InputError, match="cannot be read by ranges; download it"):
         storage.match_inputs([f"{server}/whole.warc.gz"])
+
+
+def test_sizes_of_many_urls_are_asked_for_together(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RangeHandler, "together", threading.Barrier(AT_ONCE, timeout=60))
+    monkeypatch.setattr(storage, "check_ranges", lambda url, size: None)
+    urls = [f"{server}/file.warc.gz?n={number:03d}" for number in range(2 * AT_ONCE)]
+    found = storage.match_inputs([*reversed(urls), *urls])
+    assert [file.path for file in found] == urls
+    assert {file.size for file in found} == {len(RangeHandler.content)}
+
+
+def test_of_many_urls_the_first_that_fails_is_reported(server: str, tmp_path: Path) -> None:
+    (tmp_path / "a.warc").write_bytes(b"x")
+    urls = [f"{server}/{name}.warc.gz" for name in ("file", "b", "a", "nothing")]
+    for _ in range(3):
+        with pytest.raises(InputError, match="cannot read .*/b.warc.gz: the server answers 404"):
+            storage.match_inputs([str(tmp_path / "a.warc"), *urls])
+        with pytest.raises(UsageError, match=r"--input .*/none.warc matches no file"):
+            storage.match_inputs([urls[0], str(tmp_path / "none.warc"), *urls[1:]])
 
 
 def test_keys_of_signed_urls_stay_out_of_labels(server: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,6 +22,8 @@ from apache_beam.io.filesystem import (
 from pipelines import storage
 from pipelines.cli.main import run
 from pipelines.demo import sample_path
+from pipelines.lookups import AT_ONCE
+from pipelines.progress import PhaseWatch
 from pipelines.verify import verify_run
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import InputError, OutputError, UsageError
@@ -199,6 +202,34 @@ def test_markers_work_in_a_store() -> None:
     assert marker.read("key") == {"n": 1}
     assert marker.read("other") is None
     assert read_markers(workspace.work("extract"), {"t": "key"}) == {"t": {"n": 1}}
+
+
+def test_new_markers_of_a_store_are_read_together_and_each_of_them_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace = Workspace("mem://b/out")
+    names = [f"{number:03d}" for number in range(3 * AT_ONCE)]
+    watch = PhaseWatch(workspace, "extract", names)
+    assert watch.snapshot().done == 0
+    together = threading.Barrier(AT_ONCE, timeout=60)
+    opened = []
+    read = storage.read_bytes
+
+    def read_bytes(path: str) -> bytes:
+        opened.append(path)
+        together.wait()
+        return read(path)
+
+    for done in (names[:AT_ONCE], names[AT_ONCE:]):
+        for name in done:
+            marker = Marker(workspace.work("extract", f"{name}.done.json"))
+            marker.write("k", {"counts": {"in": 3, "kept": 1}}, [])
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "read_bytes", read_bytes)
+            snapshot = watch.snapshot()
+    assert (snapshot.done, snapshot.share) == (len(names), 1.0)
+    assert snapshot.counts == {"in": 3 * len(names), "kept": len(names)}
+    assert len(opened) == len(set(opened)) == len(names)
 
 
 @pytest.mark.parametrize("use", [storage.exists, storage.read_bytes, storage.remove_folder])

@@ -18,4 +18,5 @@ def test_shared_options_are_told_the_same_way(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([command, "--help"]) == 0
-    assert "Print run.json when done." in capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "Print run.json when done." in shown

@@ -228,6 +228,7 @@ def run_main(monkeypatch: pytest.MonkeyPatch, phase: str, *arguments: str) -> in
 def test_wrong_parameters_are_one_line(
     launcher: Launcher,
     begin: list[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -236,18 +237,30 @@ def test_wrong_parameters_are_one_line(
         ("", [], "CORPUSMILL_PHASE is ''"),
         ("dedup", [], "parameter output is missing"),
         ("dedup", ["--output=/local"], "parameter output: '/local' is not valid"),
-        ("extract", [out, temp], "parameter inputs is missing"),
+        ("extract", [out, temp], "parameter inputs or inputs_from is missing"),
+        ("extract", [out, temp, "--inputs_from=list"], "inputs_from: 'list' is not valid"),
+        ("extract", [out, temp, "--inputs_from=gs://bucket/list"], "list line 2: x.warc.gz is a"),
         ("extract", [out, temp, *begin, "--limit=0"], "parameter limit: '0' is not valid"),
         ("extract", [out, temp, begin[0], "--recipe=nonsense"], "no recipe 'nonsense'"),
         ("extract", [out, temp, begin[0], "--recipe=gs://b/x.yaml"], "recipe gs://b/x.yaml: "),
         ("dedup", [out], "--runner DataflowRunner needs --temp_location"),
         ("dedup", [out, temp], "holds no run: launch phase extract first"),
     ]
+    (tmp_path / "store" / "bucket" / "list").write_text("# relative\nx.warc.gz\n")
     for phase, arguments, line in cases:
         assert run_main(monkeypatch, phase, *arguments) == 2
         error = capsys.readouterr().err
         assert line in error
         assert len(error.strip().splitlines()) == 1
+
+
+def test_a_list_of_inputs_in_a_store(launcher: Launcher, begin: list[str], tmp_path: Path) -> None:
+    (tmp_path / "store" / "bucket" / "warc.paths").write_text("crawl.warc.gz\n")
+    given = ["--inputs_from=gs://bucket/warc.paths", "--inputs_prefix=gs://bucket/", *begin[1:]]
+    assert launcher.launch("extract", *given) == "extract"
+    plan = tmp_path / "store" / "bucket" / "runs" / "one" / ".work" / "plan.json"
+    (file,) = json.loads(plan.read_text())["inputs"]
+    assert file[0] == "gs://bucket/crawl.warc.gz"
 
 
 def test_a_recipe_in_a_store(

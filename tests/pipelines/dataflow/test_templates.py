@@ -77,6 +77,8 @@ def test_every_parameter_is_taken_by_launch_and_no_other(phase: str, templates: 
 EXAMPLES = {
     "output": "gs://bucket/runs/one",
     "inputs": "gs://bucket/a/*.warc.gz, https://data.example/b.warc.gz",
+    "inputs_from": "https://data.example/warc.paths.gz",
+    "inputs_prefix": "https://data.example/",
     "recipe": "gs://bucket/recipes/mine.yaml",
     "overrides": "language.threshold=0.8; pii.kinds=[email, ip]",
     "limit": "1000",
@@ -89,6 +91,8 @@ EXAMPLES = {
 WRONG = {
     "output": ["gs://bucket", "gs://bucket/", "gs://bucket/a/", "/local/out", "gs://b/*/x"],
     "inputs": ["/local/a.warc.gz", "ftp://x/a"],
+    "inputs_from": ["warc.paths.gz", "-"],
+    "inputs_prefix": ["crawl/", "data.example/"],
     "recipe": ["My Recipe", "gs://bucket/recipe.txt"],
     "overrides": ["language.threshold", "=1", "a=1;b"],
     "limit": ["0", "-1", "many"],
