@@ -8,10 +8,10 @@ from typing import Any
 
 from pipelines import storage
 from pipelines.plan import Plan
-from pipelines.workspace import Workspace
+from pipelines.workspace import LOCK_NAME, PLAN_NAME, Workspace
 from schemas.errors import UsageError
 
-FOLDERS = (".work", "documents", "rejected", "errors", "verdicts", "clusters", "shards")
+FOLDERS = ("documents", "rejected", "errors", "verdicts", "clusters", "shards", ".work")
 FILES = ("run.json", "report.html", "DATA_CARD.md")
 
 
@@ -25,11 +25,11 @@ def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
     before = _run_before(workspace)
     if before is None:
         _refuse_foreign(workspace)
-    elif not resume:
-        discard_run(workspace)
-    else:
+    elif resume:
         _refuse_other(plan, before, workspace)
     storage.write_bytes(workspace.plan_file, plan.to_json())
+    if not resume:
+        discard_run(workspace)
 
 
 def _run_before(workspace: Workspace) -> Mapping[str, Any] | None:
@@ -71,8 +71,12 @@ def _kind(run: Mapping[str, Any]) -> str:
 
 
 def discard_run(workspace: Workspace) -> None:
-    """Remove what a run leaves, and nothing else."""
+    """Remove what a run leaves, but for the plan and the lock, and nothing else.
+
+    Whoever is stopped in between leaves a folder that the plan still says to be a run's.
+    """
     for name in FILES:
         storage.remove(workspace.path(name))
     for name in FOLDERS:
-        storage.remove_folder(workspace.path(name))
+        kept = (PLAN_NAME, LOCK_NAME) if name == ".work" else ()
+        storage.remove_folder(workspace.path(name), kept)

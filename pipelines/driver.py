@@ -80,7 +80,7 @@ class Driver:
         done = read_markers(self.workspace.work(folder), keys)
         missing = [name for name in keys if name not in done]
         if missing:
-            watch = PhaseWatch(self.workspace, folder, list(keys))
+            watch = PhaseWatch(self.workspace, folder, keys)
             undone = f"{len(missing)} of {len(keys)} tasks of {phase} are not done"
             show = not self.settings.quiet and self.settings.jobs.begins(phase)
             with watching(phase, watch, self.settings.console, enabled=show):

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -27,8 +27,11 @@ from pipelines import storage
 from pipelines.lookups import look_up_each
 from pipelines.names import is_remote
 from pipelines.workspace import DONE_SUFFIX, Workspace
+from schemas.errors import InputError
 
 BEAT_SECONDS = 0.5
+STORE_SECONDS = 10.0
+"""Between two lists of the markers in a store, each a request for a thousand of them."""
 PLAIN_LINE_SECONDS = 10.0
 _BEAT_SUFFIX = ".beat.json"
 _SEPARATOR = " · "
@@ -82,31 +85,45 @@ class Snapshot(NamedTuple):
 class PhaseWatch:
     """Counts of finished tasks (from markers, each read once) plus those of running ones."""
 
-    def __init__(self, workspace: Workspace, folder: str, names: list[str]) -> None:
+    def __init__(self, workspace: Workspace, folder: str, keys: Mapping[str, str]) -> None:
+        """Watch the tasks that are named by `keys`, whose markers must have those keys."""
         self._folder = workspace.work(folder)
         self._beats = workspace.work("progress")
-        self._names = frozenset(names)
+        self._keys = keys
         self._seen: set[str] = set()
         self._finished: Counter[str] = Counter()
+        self._others: dict[str, str] = {}
+        """Markers of other work, to be replaced: path -> time stamp."""
+
+    @property
+    def seconds_between(self) -> float:
+        """How often looking is worth its requests."""
+        return STORE_SECONDS if is_remote(self._folder) else BEAT_SECONDS
 
     def snapshot(self) -> Snapshot:
         """Read what is new since the last call; in a store, many markers at a time."""
-        paths = storage.list_files(self._folder, DONE_SUFFIX)
-        new = [path for path in paths if self._is_new(_name_of(path, DONE_SUFFIX))]
-        for name, finished in look_up_each(_counts_in, new, far=is_remote):
-            self._seen.add(name)
-            self._finished.update(finished)
+        stamps = storage.stamps_in(self._folder, DONE_SUFFIX)
+        new = [path for path, stamp in stamps.items() if self._is_new(path, stamp)]
+        for path, found in look_up_each(_read_marker, new, far=is_remote):
+            name = _name_of(path, DONE_SUFFIX)
+            if found is not None and found["key"] == self._keys[name]:
+                self._seen.add(name)
+                self._finished.update(found["content"]["counts"])
+            elif found is not None:
+                self._others[path] = stamps[path]
         counts = Counter(self._finished)
         tasks = float(len(self._seen))
         for name, running, share in self._running():
-            if name in self._names and name not in self._seen:
+            if name in self._keys and name not in self._seen:
                 counts.update(running)
                 tasks += min(max(share, 0.0), 1.0)
-        total = len(self._names)
+        total = len(self._keys)
         return Snapshot(len(self._seen), total, tasks / max(total, 1), counts)
 
-    def _is_new(self, name: str) -> bool:
-        return name in self._names and name not in self._seen
+    def _is_new(self, path: str, stamp: str) -> bool:
+        name = _name_of(path, DONE_SUFFIX)
+        unseen = name in self._keys and name not in self._seen
+        return unseen and self._others.get(path) != stamp
 
     def _running(self) -> Iterator[tuple[str, Counter[str], float]]:
         if storage.is_remote(self._beats):
@@ -124,9 +141,11 @@ def _name_of(path: str, suffix: str) -> str:
     return path.rsplit("/", 1)[-1].removesuffix(suffix)
 
 
-def _counts_in(path: str) -> tuple[str, dict[str, int]]:
-    content = json.loads(storage.read_bytes(path))["content"]
-    return _name_of(path, DONE_SUFFIX), content["counts"]
+def _read_marker(path: str) -> tuple[str, dict[str, Any] | None]:
+    try:
+        return path, json.loads(storage.read_bytes(path))
+    except (InputError, ValueError):
+        return path, None  # being replaced: a store has it deleted, then renamed
 
 
 @contextmanager
@@ -177,7 +196,7 @@ class _Pace:
 def _plain(title: str, watch: PhaseWatch, console: Console, stop: threading.Event) -> None:
     snapshot = watch.snapshot()
     pace = _Pace(snapshot)
-    while not stop.wait(PLAIN_LINE_SECONDS):
+    while not stop.wait(max(PLAIN_LINE_SECONDS, watch.seconds_between)):
         console.print(f"{title}: {_SEPARATOR.join(pace.describe(watch.snapshot()))}")
     console.print(f"{title}: {_SEPARATOR.join(pace.describe(watch.snapshot()))}")
 
@@ -230,7 +249,7 @@ def _live(title: str, watch: PhaseWatch, console: Console, stop: threading.Event
     first = ProgressView(title, snapshot.share, ["starting"])
     with Live(first, console=console, refresh_per_second=4, transient=False) as live:
         while True:
-            ended = stop.wait(BEAT_SECONDS)
+            ended = stop.wait(watch.seconds_between)
             snapshot = watch.snapshot()
             live.update(ProgressView(title, snapshot.share, pace.describe(snapshot)))
             if ended:

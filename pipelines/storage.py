@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -213,6 +213,17 @@ def sizes_in(folder: str) -> dict[str, int]:
         return {join(folder, e.name): e.stat().st_size for e in entries if e.is_file()}
 
 
+def stamps_in(folder: str, suffix: str) -> dict[str, str]:
+    """Path -> what changes when the file is replaced, of files directly inside `folder`."""
+    if is_remote(folder):
+        return {file.path: file.stamp for file in _match_store(join(folder, "*" + suffix))}
+    if not os.path.isdir(folder):
+        return {}
+    with os.scandir(folder) as entries:
+        found = ((join(folder, e.name), e) for e in entries if e.name.endswith(suffix))
+        return {path: str(entry.stat().st_mtime_ns) for path, entry in found}
+
+
 def write_bytes(path: str, data: bytes | memoryview) -> None:
     """Write atomically: a reader sees the old file or the whole new one.
 
@@ -299,14 +310,23 @@ def remove(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def remove_folder(folder: str) -> None:
-    """Delete a folder with all it holds, if it is there; in a store, all objects below it."""
+def remove_folder(folder: str, keep: Collection[str] = ()) -> None:
+    """Delete a folder with all it holds, if it is there; in a store, all objects below it.
+
+    Files directly inside whose names are in `keep` stay, and the folder with them.
+    """
+    kept = {join(folder, name) for name in keep}
     if is_remote(folder):
-        below = [file.path for file in _match_store(join(folder, "**"))]
+        below = [file.path for file in _match_store(join(folder, "**")) if file.path not in kept]
         if below:
             _store_of(folder).delete(below)
-    elif os.path.isdir(folder):
+    elif os.path.isdir(folder) and not kept:
         shutil.rmtree(folder)
+    elif os.path.isdir(folder):
+        for name in os.listdir(folder):
+            path = join(folder, name)
+            if path not in kept:
+                shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
 def _one_line(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from pipelines.names import is_remote
 from schemas.errors import OutputError
 
 DONE_SUFFIX = ".done.json"
+PLAN_NAME, LOCK_NAME = "plan.json", "lock"
 
 
 class Workspace(NamedTuple):
@@ -39,7 +40,7 @@ class Workspace(NamedTuple):
     @property
     def plan_file(self) -> str:
         """What the run is about: recipe and inputs; written before any work."""
-        return self.work("plan.json")
+        return self.work(PLAN_NAME)
 
     def shards(self, *parts: str) -> str:
         """A path below OUT/shards."""
@@ -57,7 +58,7 @@ class Workspace(NamedTuple):
             return
         import fcntl
 
-        path = self.work("lock")
+        path = self.work(LOCK_NAME)
         os.makedirs(self.work(), exist_ok=True)
         with open(path, "a+", encoding="utf-8") as handle:
             try:

@@ -14,7 +14,7 @@ from pipelines.workspace import Marker, Workspace
 
 def test_markers_and_beats_add_up(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
-    watch = PhaseWatch(workspace, "extract", ["a", "b", "c"])
+    watch = PhaseWatch(workspace, "extract", dict.fromkeys("abc", "k"))
     assert watch.snapshot().share == 0.0
     Marker(workspace.work("extract", "a.done.json")).write(
         "k", {"counts": {"in": 5, "kept": 3}}, []
@@ -33,10 +33,22 @@ def test_markers_and_beats_add_up(tmp_path: Path) -> None:
     assert watch.snapshot().counts == {"in": 9, "kept": 5}
 
 
+def test_markers_of_other_work_do_not_count_until_they_are_replaced(tmp_path: Path) -> None:
+    workspace = Workspace(str(tmp_path))
+    marker = Marker(workspace.work("finish", "a.done.json"))
+    marker.write("of the run before", {"counts": {"in": 9}}, [])
+    watch = PhaseWatch(workspace, "finish", {"a": "k"})
+    assert watch.snapshot() == (0, 1, 0.0, {})
+    Path(marker.path).write_text("half of a mark")
+    assert watch.snapshot().done == 0
+    marker.write("k", {"counts": {"in": 4}}, [])
+    assert watch.snapshot() == (1, 1, 1.0, {"in": 4})
+
+
 def test_plain_lines_when_there_is_no_terminal(tmp_path: Path) -> None:
     workspace = Workspace(str(tmp_path))
     stream = io.StringIO()
-    watch = PhaseWatch(workspace, "extract", ["a"])
+    watch = PhaseWatch(workspace, "extract", {"a": "k"})
     with watching("extract", watch, Console(file=stream, soft_wrap=True)):
         content = {"counts": {"in": 1200, "kept": 2, "rejected": 3, "errors": 1}}
         Marker(workspace.work("extract", "a.done.json")).write("k", content, [])
@@ -47,7 +59,7 @@ def test_plain_lines_when_there_is_no_terminal(tmp_path: Path) -> None:
 
 def test_a_live_bar_on_a_terminal(tmp_path: Path) -> None:
     stream = io.StringIO()
-    watch = PhaseWatch(Workspace(str(tmp_path)), "extract", ["a"])
+    watch = PhaseWatch(Workspace(str(tmp_path)), "extract", {"a": "k"})
     console = Console(file=stream, force_terminal=True, width=140)
     with watching("extract", watch, console):
         pass

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
 
+from pipelines import storage
 from pipelines.cli.main import run
 from pipelines.phases.finish import VALIDATION, split_of
 from pipelines.phases.tokenize import shuffle_key
@@ -207,6 +208,34 @@ def test_no_resume_makes_every_task_anew(
     assert all('"old"' in path.read_text() for path in markers)
     assert curate(output, inputs[0], more=["--no-resume"]) == 0
     assert not any('"old"' in path.read_text() for path in markers)
+    assert sums(output) == sums(fresh)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clean", [False, True])
+@pytest.mark.parametrize("stopped_at", ["documents", "shards", ".work"])
+def test_a_discard_that_was_stopped_can_be_repeated(
+    stopped_at: str,
+    clean: bool,
+    output: Path,
+    fresh: Path,
+    inputs: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if clean:
+        assert curate(output, inputs[0], more=["--clean"]) == 0
+    remove_folder = storage.remove_folder
+
+    def stop(folder: str, keep: Collection[str] = ()) -> None:
+        if folder.endswith(f"/{stopped_at}"):
+            raise OutputError("stopped")
+        remove_folder(folder, keep)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "remove_folder", stop)
+        assert curate(output, inputs[0], more=["--no-resume"]) == 1
+    assert not (output / "run.json").exists()
+    assert curate(output, inputs[0], more=["--no-resume"]) == 0
     assert sums(output) == sums(fresh)
 
 

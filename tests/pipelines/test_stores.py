@@ -164,6 +164,17 @@ def test_a_folder_is_removed_with_all_below_it_and_nothing_else(objects: dict[st
     assert sorted(objects) == ["mem://b/d2/e"]
 
 
+@pytest.mark.parametrize("remote", [False, True])
+def test_named_files_of_a_removed_folder_are_kept(remote: bool, tmp_path: Any) -> None:
+    root = "mem://b" if remote else str(tmp_path)
+    for name in ("plan.json", "other", "sub/plan.json", "lock"):
+        storage.write_bytes(f"{root}/d/{name}", b"x")
+    storage.remove_folder(f"{root}/d", keep=("plan.json", "lock"))
+    left = [name for name in ("plan.json", "lock") if storage.exists(f"{root}/d/{name}")]
+    assert left == ["plan.json", "lock"]
+    assert not any(storage.exists(f"{root}/d/{name}") for name in ("other", "sub/plan.json"))
+
+
 def test_local_folders_are_removed_the_same_way(tmp_path: Any) -> None:
     storage.write_bytes(f"{tmp_path}/d/sub/a", b"x")
     storage.write_bytes(f"{tmp_path}/d2/a", b"x")
@@ -209,7 +220,7 @@ def test_new_markers_of_a_store_are_read_together_and_each_of_them_once(
 ) -> None:
     workspace = Workspace("mem://b/out")
     names = [f"{number:03d}" for number in range(3 * AT_ONCE)]
-    watch = PhaseWatch(workspace, "extract", names)
+    watch = PhaseWatch(workspace, "extract", dict.fromkeys(names, "k"))
     assert watch.snapshot().done == 0
     together = threading.Barrier(AT_ONCE, timeout=60)
     opened = []
