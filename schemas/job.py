@@ -177,7 +177,7 @@ class Kubernetes(Section):
     """Kind of the Kubeflow runtime that is made for the job."""
 
 
-class Job(Section):
+class TrainingJob(Section):
     """One training job. docs/launch.md explains each key."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=NAME_LENGTH_MAX)]
@@ -220,7 +220,7 @@ class Job(Section):
         return self.image is not None and "@sha256:" in self.image
 
     @model_validator(mode="after")
-    def _environment_is_ours_to_set(self) -> Job:
+    def _environment_is_ours_to_set(self) -> TrainingJob:
         names = [secret.name for secret in self.secrets]
         for name in (*self.environment, *names):
             if _RESERVED.fullmatch(name):
@@ -238,7 +238,7 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Job:
+    def _parts_fit(self) -> TrainingJob:
         if self.shared_memory_gib > self.memory_gib_per_node:
             raise ValueError(
                 f"shared_memory_gib: {self.shared_memory_gib} is more than memory_gib_per_node"
