@@ -21,6 +21,9 @@ NAME_LENGTH_MAX = 40
 
 GRACE_MIN_SECONDS = 30
 
+SIGNAL_EARLY_SECONDS = 60
+"""How much earlier than asked for SLURM may send a signal (sbatch(1), --signal)."""
+
 _IMAGE = re.compile(
     r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*"  # registry and path
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
@@ -196,7 +199,7 @@ class TrainingJob(Section):
     shared_memory_gib: int = Field(16, ge=1)
     scratch_gib: int = Field(64, ge=1)
     time_limit_minutes: int | None = Field(None, ge=2)
-    """Of one attempt, not of the whole training."""
+    """Of one attempt, not of the whole training; longer than the grace period."""
     grace_seconds: int = Field(120, ge=GRACE_MIN_SECONDS, le=65535)
     """From SIGTERM to SIGKILL: what the trainer has to save its state."""
     max_restarts: int = Field(3, ge=0)
@@ -235,6 +238,21 @@ class TrainingJob(Section):
                 )
         if len(set(names)) < len(names):
             raise ValueError("secrets: a name is given twice")
+        return self
+
+    @model_validator(mode="after")
+    def _attempt_outlasts_its_signal(self) -> TrainingJob:
+        if self.time_limit_minutes is None:
+            return self
+        # The signal to stop comes this long before the end: an attempt that gets it at its start
+        # does nothing but go back into the queue.
+        needed = self.grace_seconds + SIGNAL_EARLY_SECONDS
+        if self.time_limit_minutes * 60 <= needed:
+            raise ValueError(
+                f"time_limit_minutes: {self.time_limit_minutes} leaves no time to train before the "
+                f"signal to stop: with grace_seconds: {self.grace_seconds} and a signal that may "
+                f"come {SIGNAL_EARLY_SECONDS} s early, write {needed // 60 + 1} or more"
+            )
         return self
 
     @model_validator(mode="after")
