@@ -54,7 +54,7 @@ go_program() { # NAME PACKAGE
 }
 
 job_server() { # RUNNER NAMED
-  local jar=$1-job-server.jar taken="" version parts
+  local jar=$1-job-server.jar taken="" version parts cause
   [ ! -f "$folder/$jar" ] || taken=$(recorded "$jar")
   if [ -n "$2" ]; then
     version="as named: $(basename "$2")"
@@ -76,9 +76,11 @@ job_server() { # RUNNER NAMED
     keep "$built/beam-runners-$1-job-server.jar" "$jar" "Beam $beam"
     return
   fi
-  # Maven's first error names the cause, its last ones where to read about errors.
+  # Maven's first error names the cause, its last ones where to read about errors. It resets colours
+  # that it was told not to use.
+  cause=$(sed -n $'s/\e\\[[0-9;]*m//g; /^\\[ERROR\\] ./{p;q}' "$built/log")
   echo "beam-runners-$1-job-server:$beam cannot be fetched:" >&2
-  { grep -m 1 '^\[ERROR\]' "$built/log" || tail -n 3 "$built/log"; } >&2
+  echo "${cause:-$(tail -n 3 "$built/log")}" >&2
   if [[ $taken == "$parts"* ]]; then
     echo "$jar stays as it is, built from parts of Beam $version; remove it to try again" >&2
     record "$jar" "$parts, as for Beam $beam"

@@ -62,7 +62,8 @@ if grep -qsxF "${artifact#*:}" "$STATE/registry"; then
   exit
 fi
 if [[ -e $STATE/crash ]]; then echo "java: cannot allocate memory"; exit 1; fi
-echo "[ERROR] Couldn't download artifact: repo.example.com: Temporary failure in name resolution"
+printf '\\e[0m\\e[0m[ERROR] '
+echo "Couldn't download artifact: repo.example.com: Temporary failure in name resolution"
 echo "[ERROR] "
 echo "[ERROR] [Help 1] https://cwiki.example.com/MojoExecutionException"
 exit 1
