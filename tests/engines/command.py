@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.engines.conftest import ROOT, Engine
+from tests.engines.setups import ROOT, Engine
 
 CODE = """
 import signal

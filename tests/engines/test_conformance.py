@@ -14,7 +14,7 @@ from pipelines import engine as beam_engine
 from pipelines.worker_errors import JobFailed
 from schemas.errors import CorpusmillError, InputError
 from tests.engines.cases import CASES, build_all, sorted_values
-from tests.engines.conftest import Engine
+from tests.engines.setups import Engine
 
 pytestmark = pytest.mark.slow
 

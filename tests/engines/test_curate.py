@@ -14,12 +14,11 @@ from typing import NamedTuple
 
 import pytest
 
-from pipelines import portable
 from pipelines.cli.main import INTERRUPTED
 from pipelines.demo import sample_path
 from tests.builders.outputs import sums
 from tests.engines.command import curate, finish, group_lives, start, wait_until
-from tests.engines.conftest import Engine, process_environment
+from tests.engines.setups import Engine, engine_of, missing
 from tests.engines.spark_cluster import SparkCluster, spark_cluster
 
 pytestmark = pytest.mark.slow
@@ -98,21 +97,16 @@ def test_ctrl_c_ends_a_run_and_another_engine_goes_on(
     assert sums(output) == expected
 
 
-def on(url: str, boot: Path) -> Engine:
-    return Engine(
-        "cluster", "SparkRunner", [f"--spark_master_url={url}", *process_environment(boot)]
-    )
-
-
 def test_a_killed_worker_changes_nothing(
     engines_folder: Path, sample: str, expected: dict[str, str], tmp_path: Path
 ) -> None:
-    if not all((engines_folder / name).exists() for name in (portable.SPARK_JAR, "boot")):
-        pytest.skip("no Spark in the folder of engines: `make engines` brings it")
+    if absent := missing("spark-cluster", engines_folder):
+        pytest.skip(f"no {absent[0]} in the folder of engines: `make engines` brings it")
     output = tmp_path / "out"
     with spark_cluster(engines_folder / "pyspark", tmp_path) as cluster:
         inputs = ["--input", sample, "--output", str(output)]
-        run = start(on(cluster.master_url, engines_folder / "boot"), "curate", *inputs, *SETTINGS)
+        there = engine_of("spark-cluster", engines_folder, cluster.master_url)
+        run = start(there, "curate", *inputs, *SETTINGS)
         wait_until(run, lambda: extracted(output) > 0)
         assert extracted(output) < len(
             json.loads((output / ".work/plan.json").read_bytes())["tasks"]
@@ -136,7 +130,7 @@ def test_a_jar_runs_by_spark_submit(
 ) -> None:
     output, jar = tmp_path / "out", tmp_path / "extract.jar"
     run = start(
-        on(cluster.master_url, engines_folder / "boot"),
+        engine_of("spark-cluster", engines_folder, cluster.master_url),
         *("phase", "extract", "--input", sample, "--output", str(output), *SETTINGS),
         f"--output_executable_path={jar}",
     )
