@@ -1,4 +1,4 @@
-"""The driver: the phases of a run in order, each resumable, and the account."""
+"""A run: its phases in order, each resumable, and the account."""
 
 from __future__ import annotations
 
