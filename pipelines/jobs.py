@@ -9,12 +9,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import engine
 from pipelines.engine import Build
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
-
-EXTRACT, DEDUP, FINISH, TOKENIZER = "extract", "dedup", "finish", "tokenizer"
-TOKENIZE, PACK, SUMMARIZE, REPORT = "tokenize", "pack", "summarize", "report"
-PHASES = (EXTRACT, DEDUP, FINISH, TOKENIZER, TOKENIZE, PACK, SUMMARIZE, REPORT)
-"""In the order of the driver; each of them can be begun alone once those before it are done."""
 
 
 class Job(NamedTuple):

@@ -18,7 +18,8 @@ from pipelines.assets import stamp
 from pipelines.carriers import jobs_for
 from pipelines.curate import CurateRequest, start
 from pipelines.driver import Settings
-from pipelines.jobs import EXTRACT, PHASES, OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.jobs import OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.phase_names import EXTRACT, PHASES
 from pipelines.plan import Plan
 from pipelines.run import Run
 from pipelines.workspace import Workspace

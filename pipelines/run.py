@@ -19,7 +19,8 @@ from pipelines.claim import claim_output
 from pipelines.clocks import Clocks
 from pipelines.driver import Driver, Settings
 from pipelines.engine import Build
-from pipelines.jobs import (
+from pipelines.jobs import AllJobs, Job, OnePhase
+from pipelines.phase_names import (
     DEDUP,
     EXTRACT,
     FINISH,
@@ -28,9 +29,6 @@ from pipelines.jobs import (
     SUMMARIZE,
     TOKENIZE,
     TOKENIZER,
-    AllJobs,
-    Job,
-    OnePhase,
 )
 from pipelines.phases import dedup, extract, finish, pack, summarize, tokenize, tokenizer
 from pipelines.plan import Plan

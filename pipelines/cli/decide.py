@@ -16,6 +16,7 @@ from pipelines.cli.options import (
     Runner,
     Workers,
 )
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def decide(
     context: typer.Context,
     annotated: Annotated[str, typer.Argument(help="Folder of a run of curate --annotate.")],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the new run.")],
-    recipe: RecipeName = "fineweb",
+    recipe: RecipeName = DEFAULT_RECIPE,
     overrides: Overrides = None,
     workers: Workers = None,
     no_resume: NoResume = False,

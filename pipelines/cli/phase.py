@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.options import InputsFrom, InputsPrefix, Json, NoResume, Quiet, Runner, Workers
+from pipelines.default_recipe import DEFAULT_RECIPE
+from pipelines.phase_names import EXTRACT, PHASES
 from schemas.errors import UsageError
-
-EXTRACT = "extract"
-DEFAULT_RECIPE = "fineweb"
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +19,7 @@ def register(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\n"
             "corpusmill phase extract --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
-            "for p in dedup finish tokenizer tokenize pack summarize report; "
+            f"for p in {' '.join(PHASES[1:])}; "
             "do corpusmill phase $p --output out; done"
         ),
     )(phase)
@@ -31,7 +30,7 @@ def phase(
     name: Annotated[
         str,
         typer.Argument(
-            help="extract, dedup, finish, tokenizer, tokenize, pack, summarize or report."
+            help=f"{', '.join(PHASES[:-1])} or {PHASES[-1]}.",
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],

@@ -1,5 +1,7 @@
 """What runs in the launcher's container: the driver of one phase, up to its next job.
 
+deploy/dataflow/launch.py runs it as a program.
+
 Dataflow's launcher calls it with the template's parameters and with Beam's options; among them
 `--template_location`, for which Beam writes the job to a file and submits nothing. The launcher
 submits what is in the file.
@@ -19,14 +21,14 @@ from pipelines.carriers import check_runner
 from pipelines.curate import CurateRequest, make_request
 from pipelines.dataflow.options import add_labels, for_phase
 from pipelines.dataflow.parameters import parse
-from pipelines.jobs import EXTRACT, PHASES
+from pipelines.default_recipe import DEFAULT_RECIPE
 from pipelines.phase import PhaseEnd, PhaseRequest, run_phase
+from pipelines.phase_names import EXTRACT, PHASES
 from pipelines.reach import NamedPath, check_reach, workers_of
 from schemas.errors import CorpusmillError, UsageError
 
 PHASE_VARIABLE = "CORPUSMILL_PHASE"
 """Names the phase of a launcher image: a template has one graph, so each phase has a template."""
-DEFAULT_RECIPE = "fineweb"
 
 
 def main(arguments: Sequence[str]) -> int:

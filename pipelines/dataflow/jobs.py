@@ -49,7 +49,7 @@ class DataflowJobs(NamedTuple):
         active = find_active(options)
         if active is None:
             try:
-                with _in_our_words(options):
+                with _job_named(options):
                     engine.run(job.build, options)
                 return
             except _already_there() as refused:
@@ -58,7 +58,7 @@ class DataflowJobs(NamedTuple):
                     raise CorpusmillError(" ".join(str(refused).split())) from refused
         name = options.view_as(GoogleCloudOptions).job_name
         self.say(f"job {name} is under way already ({active}): waiting for it")
-        with _in_our_words(options):
+        with _job_named(options):
             wait_for(active, options)
 
     def _options_of(self, job: Job) -> PipelineOptions:
@@ -81,7 +81,7 @@ def find_active(options: PipelineOptions) -> str | None:
         filter=dataflow.ListJobsRequest.Filter.ACTIVE,
         name=cloud.job_name,
     )
-    with _in_our_words(options):
+    with _job_named(options):
         for job in _client(options)._jobs_client.list_jobs(request):
             if job.name == cloud.job_name and not _is_over(job.current_state):
                 return str(job.id)
@@ -121,7 +121,7 @@ def _already_there() -> type[Exception]:
 
 
 @contextmanager
-def _in_our_words(options: PipelineOptions) -> Iterator[None]:
+def _job_named(options: PipelineOptions) -> Iterator[None]:
     """One line for a job that failed, and for an API that refuses."""
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
     from google.api_core.exceptions import GoogleAPIError

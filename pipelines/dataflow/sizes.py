@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipelines.jobs import DEDUP, EXTRACT, FINISH, PACK, REPORT, SUMMARIZE, TOKENIZE, TOKENIZER
+from pipelines.phase_names import (
+    DEDUP,
+    EXTRACT,
+    FINISH,
+    PACK,
+    REPORT,
+    SUMMARIZE,
+    TOKENIZE,
+    TOKENIZER,
+)
 
 
 class WorkerSize(NamedTuple):

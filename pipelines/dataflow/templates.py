@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pipelines.dataflow.parameters import Parameter, of_phase
 from pipelines.dataflow.sizes import SIZES
-from pipelines.jobs import (
+from pipelines.phase_names import (
     DEDUP,
     EXTRACT,
     FINISH,

@@ -27,8 +27,8 @@ from pipelines.dataflow.flex import PHASE_VARIABLE, launch, main
 from pipelines.dataflow.options import IMAGE_VARIABLE
 from pipelines.dataflow.sizes import SIZES
 from pipelines.demo import sample_path
-from pipelines.jobs import PHASES
 from pipelines.phase import NO_WORK
+from pipelines.phase_names import PHASES
 from pipelines.phases import dedup
 from tests.pipelines.dataflow.fake_service import run_graph
 from tests.pipelines.dataflow.store import mount

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -136,6 +137,12 @@ def test_the_script_is_sound() -> None:
     assert script.stat().st_mode & 0o111
 
 
-def test_launch_defines_nothing_that_a_job_could_pickle() -> None:
-    text = (REPOSITORY / "deploy" / "dataflow" / "launch.py").read_text()
-    assert not re.search(r"^(def|class) ", text, re.MULTILINE)
+def test_the_launcher_s_file_is_the_program_of_the_package() -> None:
+    file = REPOSITORY / "deploy" / "dataflow" / "launch.py"
+    assert not re.search(r"^(def|class) ", file.read_text(), re.MULTILINE)  # nothing to pickle
+    environment = {**os.environ, PHASE_VARIABLE: "dedup", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, str(file)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: parameter output is missing")

@@ -19,7 +19,8 @@ from rich.console import Console
 from pipelines import engine
 from pipelines.curate import CurateRequest, curate
 from pipelines.demo import sample_path
-from pipelines.jobs import EXTRACT, FINISH, Job
+from pipelines.jobs import Job
+from pipelines.phase_names import EXTRACT, FINISH
 from pipelines.recipes import load
 from schemas.errors import CorpusmillError, OutputError
 

@@ -21,7 +21,7 @@ from pipelines.dataflow import options as cloud_options
 from pipelines.dataflow.options import IMAGE_VARIABLE, add_labels, check, for_phase, job_name
 from pipelines.dataflow.sizes import SIZES
 from pipelines.engine import make_options
-from pipelines.jobs import PHASES
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
 
 WHOLE = ["--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i"]

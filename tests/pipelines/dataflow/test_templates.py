@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.dataflow.parameters import PARAMETERS, of_phase, parse
 from pipelines.dataflow.templates import Images, render
-from pipelines.jobs import PHASES
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
 
 IMAGES = Images("REGION-docker.pkg.dev/PROJECT/corpusmill", "0.1.0")
