@@ -39,5 +39,5 @@ def jobs_for(
     if engine.runner_name(options) in CLOUD_RUNNERS:
         from pipelines.dataflow.jobs import DataflowJobs, run_id
 
-        return DataflowJobs(options, plan.recipe.name, run_id(plan, workspace), say)
+        return DataflowJobs(options, plan.recipe.name, run_id(plan, workspace), workspace, say)
     return AllJobs(options)

@@ -6,6 +6,7 @@ wrote into the output folder, so that only extract is told of inputs and recipe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -16,6 +17,7 @@ from pipelines import engine, storage
 from pipelines.annotate import AnnotatedRun
 from pipelines.assets import stamp
 from pipelines.carriers import jobs_for
+from pipelines.claim import holds
 from pipelines.curate import CurateRequest, start
 from pipelines.driver import Settings
 from pipelines.jobs import OneGraph, OnePhase, PhaseOver, Submitted
@@ -38,6 +40,10 @@ class PhaseRequest(NamedTuple):
     annotate: bool = False
     submit: bool = False
     """Hand the first graph that is missing to the runner and stop, instead of waiting."""
+    replace: bool = False
+    """Discard what the folder holds of another run. This run, begun before, goes on."""
+    before: Callable[[Plan, Workspace], None] | None = None
+    """Called before anything is touched; may raise CorpusmillError."""
 
 
 class PhaseEnd(NamedTuple):
@@ -63,6 +69,8 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         CorpusmillError: the phase failed; what it finished is kept.
     """
     plan, workspace = _what_about(request)
+    if request.before is not None:
+        request.before(plan, workspace)
     inner = OneGraph(request.options) if request.submit else None
     settings = Settings(
         options=request.options,
@@ -72,7 +80,7 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         workers=request.workers,
         console=console,
         quiet=quiet,
-        resume=request.begin is None or request.begin.resume,
+        resume=_resumes(request, plan, workspace),
     )
     kind = AnnotatedRun if plan.annotated else Run
     try:
@@ -85,6 +93,12 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         return PhaseEnd(request.phase, True, None)
     engine.submit(_nothing_to_do, request.options)
     return PhaseEnd(request.phase, True, NO_WORK)
+
+
+def _resumes(request: PhaseRequest, plan: Plan, workspace: Workspace) -> bool:
+    if request.begin is None:
+        return True
+    return request.begin.resume and (not request.replace or holds(plan, workspace))
 
 
 def _what_about(request: PhaseRequest) -> tuple[Plan, Workspace]:

@@ -103,7 +103,8 @@ PARAMETERS = (
     Parameter(
         "discard",
         "Discard an earlier run",
-        "Remove what the output folder holds of an earlier run first.",
+        "Remove first what the output folder holds of a run with another recipe or other inputs. "
+        "A run of the same, begun before, goes on.",
         BOOLEAN,
         "BOOLEAN",
         phases=_FIRST,
