@@ -17,6 +17,15 @@ DISCARD_NAME = "discard.json"
 """Lies in .work while a run is being removed."""
 
 
+def check_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
+    """What claim_output refuses, without a change to anything. Raises UsageError."""
+    before = _run_before(workspace)
+    if before is None:
+        _refuse_foreign(workspace)
+    elif resume:
+        _refuse_other(plan, before, workspace)
+
+
 def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
     """Write the plan down, after checking that the folder is ours to use.
 
@@ -27,11 +36,7 @@ def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
         UsageError: the folder holds a run of another recipe or kind, or files of ours' names that
             no run left; nothing is touched then.
     """
-    before = _run_before(workspace)
-    if before is None:
-        _refuse_foreign(workspace)
-    elif resume:
-        _refuse_other(plan, before, workspace)
+    check_output(plan, workspace, resume)
     discarding = workspace.work(DISCARD_NAME)
     if not resume:
         storage.write_bytes(discarding, b"{}")

@@ -81,6 +81,24 @@ class OneGraph(NamedTuple):
         raise Submitted(job)
 
 
+class GraphOnly(NamedTuple):
+    """The first graph that is missing, written to a file; nothing is run."""
+
+    options: PipelineOptions
+    target: str
+
+    def begins(self, phase: str) -> bool:
+        """Always."""
+        return True
+
+    def run(self, job: Job) -> None:
+        """Raises Submitted, or UsageError for a job that has no graph."""
+        if job.build is None:
+            raise UsageError(f"job {job.name} has no graph: the driver does its work itself")
+        engine.write_graph(job.build, self.options, self.target)
+        raise Submitted(job)
+
+
 class PhaseOver(Exception):
     """The phase is complete: what is asked for next belongs to another one."""
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from pipelines import engine, storage
 from pipelines.annotate import AnnotatedRun
 from pipelines.assets import stamp
-from pipelines.carriers import jobs_for
+from pipelines.carriers import graph_only, jobs_for
 from pipelines.claim import holds
 from pipelines.curate import CurateRequest, start
 from pipelines.driver import Settings
-from pipelines.jobs import OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.jobs import Jobs, OneGraph, OnePhase, PhaseOver, Submitted
 from pipelines.phase_names import EXTRACT, PHASES
 from pipelines.plan import Plan
 from pipelines.run import Run
@@ -42,6 +42,8 @@ class PhaseRequest(NamedTuple):
     """Hand the first graph that is missing to the runner and stop, instead of waiting."""
     replace: bool = False
     """Discard what the folder holds of another run. This run, begun before, goes on."""
+    graph_file: str | None = None
+    """Write the first graph that is missing there, and leave the run's plan and results."""
     before: Callable[[Plan, Workspace], None] | None = None
     """Called before anything is touched; may raise CorpusmillError."""
 
@@ -71,7 +73,7 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
     plan, workspace = _what_about(request)
     if request.before is not None:
         request.before(plan, workspace)
-    inner = OneGraph(request.options) if request.submit else None
+    inner = _inner(request)
     settings = Settings(
         options=request.options,
         jobs=OnePhase(
@@ -81,6 +83,7 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         console=console,
         quiet=quiet,
         resume=_resumes(request, plan, workspace),
+        look_only=request.graph_file is not None,
     )
     kind = AnnotatedRun if plan.annotated else Run
     try:
@@ -89,10 +92,18 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         return PhaseEnd(request.phase, False, handed.job.name)
     except PhaseOver:
         pass
-    if inner is None or engine.makes_jar(request.options):
+    if not request.submit or engine.makes_jar(request.options):
         return PhaseEnd(request.phase, True, None)
     engine.submit(_nothing_to_do, request.options)
     return PhaseEnd(request.phase, True, NO_WORK)
+
+
+def _inner(request: PhaseRequest) -> Jobs | None:
+    if request.graph_file is not None:
+        if request.begin is not None and not request.begin.resume:
+            raise UsageError("--no-resume removes a run, and --dry_run changes nothing: give one")
+        return graph_only(request.options, request.phase, request.graph_file)
+    return OneGraph(request.options) if request.submit else None
 
 
 def _resumes(request: PhaseRequest, plan: Plan, workspace: Workspace) -> bool:

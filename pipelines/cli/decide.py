@@ -62,11 +62,11 @@ def decide(
 
     beam_options = no_inputs(sort_out(context, runner))
     options = engine.make_options(runner, beam_options)
+    check_whole_run(options)
     chosen = load(recipe, overrides or [])
     paths = [NamedPath("the annotated run", annotated), *paths_of([], output, chosen)]
     note = check_reach(options, paths)
     check_runner(options)
-    check_whole_run(options)
     if note:
         typer.echo(note, err=True)
     request = DecideRequest(

@@ -76,7 +76,7 @@ def phase(
     import json
 
     from pipelines import engine
-    from pipelines.carriers import check_runner
+    from pipelines.carriers import check_runner, graph_file
     from pipelines.cli.leftovers import all_inputs, sort_out
     from pipelines.curate import make_request
     from pipelines.phase import PhaseRequest, run_phase
@@ -85,6 +85,7 @@ def phase(
 
     leftovers = sort_out(context, runner)
     options = engine.make_options(runner, leftovers.beam)
+    target = graph_file(options)
     inputs = all_inputs(input, leftovers)
     begin = None
     if name == EXTRACT and (inputs or inputs_from is not None):
@@ -126,9 +127,11 @@ def phase(
         begin,
         annotate,
         submit=engine.makes_jar(options),
+        graph_file=target,
     )
     end = run_phase(request, console_for(), quiet=quiet)
-    state = "complete" if end.submitted is None else f"job {end.submitted} is in the jar"
+    where = target or "the jar"
+    state = "complete" if end.submitted is None else f"job {end.submitted} is in {where}"
     typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: {state}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
+from google.protobuf import json_format
 from rich.console import Console
 
 pytest.importorskip("google.cloud.dataflow")
@@ -24,6 +26,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 from apache_beam.runners.dataflow.internal import apiclient
 
 from pipelines import engine, summaries
+from pipelines.cli.main import run
 from pipelines.curate import curate, make_request
 from pipelines.dataflow.flex import PHASE_VARIABLE, launch, main
 from pipelines.dataflow.jobs import OUTPUT_LABEL, folder_id
@@ -236,6 +239,58 @@ def test_steps_are_in_their_order(
         "summarize": ["Parts", "Summarize"],
         "report": ["Output", "Report"],
     }
+
+
+@pytest.mark.slow
+def test_a_graph_can_be_looked_at_without_a_change(
+    launcher: Launcher, begin: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, graph = tmp_path / "store" / "bucket" / "runs" / "one", tmp_path / "graph.json"
+    for phase in PHASES:
+        launcher.launch(phase, *(begin if phase == "extract" else []))
+        run_graph(launcher.graph)
+    assert (folder / "run.json").exists()
+    cloud = ["--project=a-project", "--region=europe-west1", "--temp_location=gs://bucket/temp"]
+    may_change = {"lists", "clocks.json"}
+
+    def look(phase: str, *more: str) -> str:
+        before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        dry = ["--runner=DataflowRunner", *cloud, "--dry_run=True", f"--dataflow_job_file={graph}"]
+        assert run(["phase", phase, f"--output={OUT}", *more, *dry]) == 0
+        after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        changed = {p for p in before | after if before.get(p) != after.get(p)}
+        assert {p.relative_to(folder).parts[0] for p in changed} <= {".work"}
+        assert {p.parts[len(folder.parts) + 1] for p in changed} <= may_change
+        return capsys.readouterr().out.strip()
+
+    assert look("dedup") == "dedup: complete"
+    assert not graph.exists()
+    # Another input: extract has work, and the run that is finished stays so.
+    shutil.copy(folder.parents[1] / "crawl.warc.gz", folder.parents[1] / "more.warc.gz")
+    more = ["--input=gs://bucket/*.warc.gz", "--recipe=demo", "--segment-mb=0.05"]
+    more += [f"--set={one}" for one in SET.split("; ")]
+    assert look("extract", *more) == f"extract: job extract is in {graph}"
+    seen = json_format.Parse(graph.read_text(), beam_runner_api_pb2.Pipeline())
+    assert steps(seen) == ["Tasks", "Paths", "Extract"]
+    assert (folder / "run.json").exists()
+    # Deduplication that is to be done again takes no result away either.
+    may_change |= {"dedup", "clusters"}
+    (folder / ".work" / "dedup.done.json").unlink()
+    assert look("dedup") == f"dedup: job dedup-clusters is in {graph}"
+    assert list((folder / "clusters").iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_that_keeps_nothing_ends(
+    launcher: Launcher, begin: list[str], tmp_path: Path
+) -> None:
+    """An error on the worker would have Dataflow try again, and fail the workflow."""
+    nothing = [begin[0], "--recipe=demo", "--overrides=language.keep={fi: 0.99}"]
+    for phase in PHASES:
+        launcher.launch(phase, *(nothing if phase == "extract" else []))
+        run_graph(launcher.graph)
+    record = json.loads((tmp_path / "store/bucket/runs/one/run.json").read_text())
+    assert record["phases"][-1]["kept"] == 0
 
 
 def run_main(monkeypatch: pytest.MonkeyPatch, phase: str, *arguments: str) -> int:
