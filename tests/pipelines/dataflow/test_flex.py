@@ -41,7 +41,7 @@ from schemas.errors import CorpusmillError
 from tests.pipelines.dataflow.fake_service import FakeService, run_graph
 from tests.pipelines.dataflow.store import mount
 
-IMAGE = "example/worker:1"
+IMAGE = "example/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
 FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 SET = "gate=null; quality=[]; pii.kinds=[]; tokenizer.vocab_size=400; "
 SET += "language.keep={en: 0.1, de: 0.1}; shards.tokens_per_shard=5000"

@@ -14,7 +14,6 @@ import pytest
 from pipelines.assets import CACHE_VARIABLE
 from pipelines.dataflow.flex import PHASE_VARIABLE
 from pipelines.dataflow.options import IMAGE_VARIABLE
-from pipelines.dataflow.templates import Images
 
 dockerfile_parse = pytest.importorskip("dockerfile_parse")
 
@@ -120,11 +119,9 @@ def test_what_is_copied_exists_and_is_not_ignored(name: str) -> None:
         assert packages - {"tests", "benchmarks"} <= set(sources)
 
 
-def test_the_script_builds_what_the_templates_name() -> None:
-    script = (REPOSITORY / "deploy" / "dataflow" / "build.sh").read_text()
-    images = Images("$REPOSITORY", "$TAG")
-    assert f'"{images.worker}"' in script
-    assert f'"{images.launcher("$phase")}"' in script
+def test_google_s_launcher_has_no_default() -> None:
+    arguments = values(instructions("launcher"), "ARG")
+    assert arguments[:2] == ["LAUNCHER_IMAGE", "WORKER_IMAGE"]
 
 
 def test_the_script_is_sound() -> None:
