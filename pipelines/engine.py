@@ -117,10 +117,13 @@ def _runner(options: PipelineOptions) -> PipelineRunner:
 def _wait(result: PipelineResult, cancel: bool) -> None:
     try:
         result.wait_until_finish()
-    except KeyboardInterrupt:
-        if cancel:
-            result.cancel()
-        raise
+    except KeyboardInterrupt as interrupt:
+        try:
+            if cancel:
+                result.cancel()
+        finally:
+            # A job server that is gone answers with an error of its own.
+            raise interrupt
 
 
 def write_graph(build: Build, options: PipelineOptions, target: str) -> None:

@@ -135,6 +135,7 @@ _COMPLETE: dict[str, Callable[[PipelineOptions, list[str]], None]] = {
     "PrismRunner": _complete_prism,
     "SparkRunner": _complete_spark,
     "FlinkRunner": _complete_flink,
+    "PortableRunner": _complete_job_server,
 }
 _PROGRAM_OPTION = {
     "PrismRunner": "prism_location",

@@ -293,7 +293,9 @@ class Run(Driver):
         if work.dedup is not None:
             finish.publish_clusters(self._cluster_files(), self.workspace)
         drop_stale(self.workspace, self.names, work.manifest)
-        storage.remove_folder(self.workspace.work("lists"))
+        # Who only submits a job does not come back to what it leaves.
+        for folder in ("lists", "sample"):
+            storage.remove_folder(self.workspace.work(folder))
         self._write_account(work)
 
     def _write_manifest(self, work: PhaseWork) -> ShardManifestV1 | None:

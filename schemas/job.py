@@ -21,6 +21,9 @@ NAME_LENGTH_MAX = 40
 
 GRACE_MIN_SECONDS = 30
 
+SIGNAL_EARLY_SECONDS = 60
+"""How much earlier than asked for SLURM may send a signal (sbatch(1), --signal)."""
+
 _IMAGE = re.compile(
     r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9._-]+)*"  # registry and path
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?"
@@ -177,7 +180,7 @@ class Kubernetes(Section):
     """Kind of the Kubeflow runtime that is made for the job."""
 
 
-class Job(Section):
+class TrainingJob(Section):
     """One training job. docs/launch.md explains each key."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=NAME_LENGTH_MAX)]
@@ -196,7 +199,7 @@ class Job(Section):
     shared_memory_gib: int = Field(16, ge=1)
     scratch_gib: int = Field(64, ge=1)
     time_limit_minutes: int | None = Field(None, ge=2)
-    """Of one attempt, not of the whole training."""
+    """Of one attempt, not of the whole training; longer than the grace period."""
     grace_seconds: int = Field(120, ge=GRACE_MIN_SECONDS, le=65535)
     """From SIGTERM to SIGKILL: what the trainer has to save its state."""
     max_restarts: int = Field(3, ge=0)
@@ -220,7 +223,7 @@ class Job(Section):
         return self.image is not None and "@sha256:" in self.image
 
     @model_validator(mode="after")
-    def _environment_is_ours_to_set(self) -> Job:
+    def _environment_is_ours_to_set(self) -> TrainingJob:
         names = [secret.name for secret in self.secrets]
         for name in (*self.environment, *names):
             if _RESERVED.fullmatch(name):
@@ -238,7 +241,22 @@ class Job(Section):
         return self
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> Job:
+    def _attempt_outlasts_its_signal(self) -> TrainingJob:
+        if self.time_limit_minutes is None:
+            return self
+        # The signal to stop comes this long before the end: an attempt that gets it at its start
+        # does nothing but go back into the queue.
+        needed = self.grace_seconds + SIGNAL_EARLY_SECONDS
+        if self.time_limit_minutes * 60 <= needed:
+            raise ValueError(
+                f"time_limit_minutes: {self.time_limit_minutes} leaves no time to train before the "
+                f"signal to stop: with grace_seconds: {self.grace_seconds} and a signal that may "
+                f"come {SIGNAL_EARLY_SECONDS} s early, write {needed // 60 + 1} or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> TrainingJob:
         if self.shared_memory_gib > self.memory_gib_per_node:
             raise ValueError(
                 f"shared_memory_gib: {self.shared_memory_gib} is more than memory_gib_per_node"

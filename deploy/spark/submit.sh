@@ -8,14 +8,24 @@
 #
 # BOOT is the start program of Beam's Python workers on the cluster's machines (`make engines`
 # brings it, images of Beam have it in /opt/apache/beam/boot), and BEAM_OPTIONS are further options
-# of Beam. Run it again after a failure: it goes on with what is missing.
+# of Beam. Run it again after a failure: it goes on with what is missing. Each phase is asked again
+# until it is complete, so that --inputs-from takes a file here, not standard input.
 set -euo pipefail
 
-[ $# -ge 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 2; }
 output=$1
 shift
 extract=()
-while [ $# -gt 0 ] && [ "$1" != -- ]; do extract+=("$1"); shift; done
+once=()
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+  if [ "$1" = --inputs-from=- ] || { [ "$1" = --inputs-from ] && [ "${2:-}" = - ]; }; then
+    echo "--inputs-from -: phase extract is called several times, write the list into a file" >&2
+    exit 2
+  fi
+  # To discard a run is for the first call: the next one would discard what the job has made.
+  if [ "$1" = --no-resume ]; then once+=("$1"); else extract+=("$1"); fi
+  shift
+done
 [ $# -eq 0 ] || shift
 boot=${BOOT:-/opt/apache/beam/boot}
 read -r -a further <<< "${BEAM_OPTIONS:-}"
@@ -36,9 +46,10 @@ run_phase() { # NAME OPTIONS...
   shift
   while :; do
     rm -f "$folder/job.jar"
-    state=$(corpusmill phase "$name" --output "$output" "$@" --quiet --json --runner SparkRunner \
-      --output_executable_path "$folder/job.jar" --environment_type PROCESS \
+    state=$(corpusmill phase "$name" --output "$output" "$@" "${once[@]}" --quiet --json \
+      --runner SparkRunner --output_executable_path "$folder/job.jar" --environment_type PROCESS \
       --environment_config "$environment" "${further[@]}")
+    once=()
     if [ ! -f "$folder/job.jar" ]; then
       echo "$name: complete"
       return

@@ -18,6 +18,7 @@ from pipelines.cli import (
     decide,
     demo,
     deploy,
+    estimate,
     inspect,
     launch,
     phase,
@@ -84,6 +85,7 @@ for _module in (
     launch,
     assets,
     deploy,
+    estimate,
 ):
     _module.register(app)
 

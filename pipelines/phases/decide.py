@@ -94,7 +94,7 @@ class DecideDoFn(ExtractDoFn):
         self._annotated = annotated
         self._annotated_keys = annotated_keys
 
-    def setup(self) -> None:
+    def start(self) -> None:
         """One pool a process."""
         self._judges: RejudgePool = self._shared.acquire(self._start_judges)
 

@@ -20,6 +20,7 @@ from pipelines.names import written
 from pipelines.phases.lists import ReadList, write_list
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
+from pipelines.same_versions import Versioned
 from pipelines.sources import Task, read_task
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.page import Damage, Page, Skipped
@@ -250,7 +251,7 @@ def task_file(workspace: Workspace, name: str, kind: str) -> str:
     return workspace.work(FOLDER, f"{name}.{kind}.parquet")
 
 
-class ExtractDoFn(beam.DoFn):
+class ExtractDoFn(Versioned):
     """(task, key) -> nothing; the files are the output. A few tasks run at a time, on threads
     that wait for the children; the bundle ends when all of them are done."""
 
@@ -265,6 +266,7 @@ class ExtractDoFn(beam.DoFn):
         workers: int,
         shared: Shared,
     ) -> None:
+        super().__init__()
         self._workspace = workspace
         self._recipe = recipe
         self._assets = assets
@@ -275,7 +277,7 @@ class ExtractDoFn(beam.DoFn):
             for name in ("in", "kept", "rejected", "errors")
         }
 
-    def setup(self) -> None:
+    def start(self) -> None:
         """One pool a process, however many threads the runner gives it."""
         self._pool: RefinePool = self._shared.acquire(self._start_children)
 

@@ -22,6 +22,7 @@ from pipelines.phases.extract import SCRUB_MARGIN_CHARS, task_file
 from pipelines.phases.lists import ReadList, write_list
 from pipelines.pool import Killed
 from pipelines.progress import Heartbeat
+from pipelines.same_versions import Versioned
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.recipe import Recipe, Shards
 from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_V1
@@ -191,7 +192,7 @@ def _write(
     return paths
 
 
-class FinishDoFn(beam.DoFn):
+class FinishDoFn(Versioned):
     """(task name, grouped inputs) -> nothing; the files are the output."""
 
     def __init__(
@@ -202,13 +203,14 @@ class FinishDoFn(beam.DoFn):
         key: str,
         shared: Shared,
     ) -> None:
+        super().__init__()
         self._workspace = workspace
         self._recipe = recipe
         self._workers = workers
         self._key = key
         self._shared = shared
 
-    def setup(self) -> None:
+    def start(self) -> None:
         """One pool a process."""
         self._pool: ScrubPool = self._shared.acquire(
             lambda: scrub_pool(self._recipe, self._workers)

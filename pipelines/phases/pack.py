@@ -24,6 +24,7 @@ from pipelines.phases.lists import ReadList, write_list
 from pipelines.phases.merge import FEW_REFERENCES, MergeDoFn, merge_groups
 from pipelines.phases.token_rows import Dtype, TokenRow, load_rows, read_index
 from pipelines.phases.tokenize import index_file
+from pipelines.same_versions import Versioned
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.shards import (
     DOCS_NAME,
@@ -106,10 +107,11 @@ class SplitByShard(beam.DoFn):
             yield (shard.split, shard.number, shard.total), (task, first, count)
 
 
-class PackDoFn(beam.DoFn):
+class PackDoFn(Versioned):
     """(shard, references) -> nothing; the shard's files and marker are the output."""
 
     def __init__(self, workspace: Workspace, dtype: Dtype, key: str, done: frozenset[str]) -> None:
+        super().__init__()
         self._workspace = workspace
         self._dtype = dtype
         self._key = key

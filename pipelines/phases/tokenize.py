@@ -20,6 +20,7 @@ import xxhash
 from pipelines import storage
 from pipelines.phases.lists import ReadList, write_list
 from pipelines.phases.tokenizer import load_tokenizer
+from pipelines.same_versions import Versioned
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from stages.tokens import Tokenizer
 
@@ -113,16 +114,17 @@ def index_file(workspace: Workspace, name: str) -> str:
     return workspace.work(FOLDER, f"{name}.index.parquet")
 
 
-class TokenizeDoFn(beam.DoFn):
+class TokenizeDoFn(Versioned):
     """Task name -> nothing; the files are the output."""
 
     def __init__(self, workspace: Workspace, key: str, seed: int, threads: int) -> None:
+        super().__init__()
         self._workspace = workspace
         self._key = key
         self._seed = seed
         self._threads = threads
 
-    def setup(self) -> None:
+    def start(self) -> None:
         """The model is read once a worker."""
         self._tokenizer = load_tokenizer(self._workspace)
 

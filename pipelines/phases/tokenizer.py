@@ -19,6 +19,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pipelines import storage
 from pipelines.phases.finish import TRAIN
 from pipelines.phases.lists import ReadList, write_list
+from pipelines.same_versions import Versioned
 from pipelines.workspace import Marker, Workspace
 from schemas.errors import CorpusmillError
 from schemas.recipe import Tokenizer
@@ -88,7 +89,7 @@ def build(
         | "WithZero" >> beam.Flatten()
         | "Typed" >> beam.Map(_same).with_output_types(_GATHERED)
         | "Gather" >> beam.GroupByKey()
-        | "Train" >> beam.Map(_train, settings, key, workspace)
+        | "Train" >> beam.ParDo(TrainDoFn(settings, key, workspace))
     )
 
 
@@ -132,21 +133,26 @@ class SampleDoFn(beam.DoFn):
         yield WindowedValue((0, (path, self._seconds)), window.max_timestamp(), (window,))
 
 
-def _train(
-    gathered: tuple[int, Iterable[tuple[str, float]]],
-    settings: Tokenizer,
-    key: str,
-    workspace: Workspace,
-) -> None:
-    started, cpu_started = time.monotonic(), time.process_time()
-    files = list(gathered[1])
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / FILE_NAME
-        texts = _texts([path for path, _ in files if path])
-        tokens.train_sentencepiece(texts, local, settings)
-        storage.write_bytes(workspace.shards(FILE_NAME), local.read_bytes())
-    cpu_seconds = time.process_time() - cpu_started + sum(seconds for _, seconds in files)
-    _declare(True, cpu_seconds, time.monotonic() - started, key, workspace)
+class TrainDoFn(Versioned):
+    """(0, (file of chosen texts, CPU seconds) of each bundle) -> nothing; the model is a file."""
+
+    def __init__(self, settings: Tokenizer, key: str, workspace: Workspace) -> None:
+        super().__init__()
+        self._settings = settings
+        self._key = key
+        self._workspace = workspace
+
+    def process(self, gathered: tuple[int, Iterable[tuple[str, float]]]) -> None:
+        """Train on the texts of all files."""
+        started, cpu_started = time.monotonic(), time.process_time()
+        files = list(gathered[1])
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / FILE_NAME
+            texts = _texts([path for path, _ in files if path])
+            tokens.train_sentencepiece(texts, local, self._settings)
+            storage.write_bytes(self._workspace.shards(FILE_NAME), local.read_bytes())
+        cpu_seconds = time.process_time() - cpu_started + sum(seconds for _, seconds in files)
+        _declare(True, cpu_seconds, time.monotonic() - started, self._key, self._workspace)
 
 
 def _texts(paths: list[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pipelines.lookups import AT_ONCE
 from pipelines.scaling.layout import predict
 from pipelines.scaling.unit_costs import UnitCosts
 from pipelines.scaling.work import (
@@ -21,8 +22,6 @@ from pipelines.scaling.work import (
 
 LIST_PAGE = 1_000
 """Objects that a store returns for one listing request (Google Cloud Storage and S3)."""
-MARKER_READERS = 32
-"""Markers read at a time in a store (pipelines.workspace)."""
 GRAPH_LIMIT_BYTES = 10_000_000
 """Dataflow: "job graph size must not exceed 10 MB" (docs.cloud.google.com/dataflow
 /docs/request-quotas; the JSON request may have 20 MB)."""
@@ -73,7 +72,7 @@ def driver_steps(crawl: Crawl, cluster: Cluster, costs: UnitCosts) -> list[Step]
     listed = crawl.files / LIST_PAGE
     plan_seconds = tasks * costs.plan_task_ms / 1000
     markers = tasks * (1 + (EXTRACT_FILES + FINISH_FILES + TOKENIZE_FILES + 3) / LIST_PAGE / 3)
-    marker_seconds = tasks * costs.marker_ms / 1000 + markers * wait / MARKER_READERS
+    marker_seconds = tasks * costs.marker_ms / 1000 + markers * wait / AT_ONCE
     held = tasks * costs.marker_memory_bytes
     plan_memory = tasks * costs.plan_task_memory_bytes
     parts, rows = parts_of(crawl, cluster), rows_of_report(crawl)
@@ -124,13 +123,6 @@ def limits(crawl: Crawl, cluster: Cluster, costs: UnitCosts) -> list[Limit]:
             PATIENCE_SECONDS,
             "seconds",
             "larger --segment-mb",
-        ),
-        Limit(
-            "driver: progress, markers one at a time",
-            tasks * cluster.call_seconds,
-            PATIENCE_SECONDS,
-            "seconds",
-            "--quiet, or larger --segment-mb",
         ),
         Limit(
             "driver: joining docs.parquet",

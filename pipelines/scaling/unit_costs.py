@@ -1,8 +1,8 @@
 """What one page, document, task or process costs: measured, for pipelines.scaling.
 
 `python -m benchmarks.scaling measure` measures all of it and writes a file that `UnitCosts.read`
-takes; benchmarks/scaling_measured.json is one, for recipe `fineweb` on two virtual cores with
-Python 3.11. docs/scaling.md tells how.
+takes; FINEWEB is one, for recipe `fineweb` on two virtual cores with Python 3.11. docs/scaling.md
+tells how.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import InputError
+
+FINEWEB = Path(__file__).parent / "fineweb.json"
+"""Measured, and what it was measured from."""
 
 
 class UnitCosts(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.checked import checked
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch import Launch
 
 
@@ -27,8 +27,8 @@ def job_tree(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in (tree | changes).items() if value is not None}
 
 
-def job(**changes: Any) -> Job:
-    return checked(Job, job_tree(**changes), "job.yaml")
+def job(**changes: Any) -> TrainingJob:
+    return checked(TrainingJob, job_tree(**changes), "job.yaml")
 
 
 def launch_of(config_text: str | None = None, **changes: Any) -> Launch:

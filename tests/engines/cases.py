@@ -102,12 +102,8 @@ def _hot_values(start: int) -> Iterator[tuple[bytes, tuple[int, ...]]]:
 
 def _hot_summary(grouped: tuple[Any, Iterable[tuple[int, int]]]) -> list[Any]:
     rows = list(grouped[1])
-    return [
-        grouped[0],
-        len(rows),
-        min(least for least, _ in rows),
-        {size for _, size in rows}.pop(),
-    ]
+    sizes = sorted({size for _, size in rows})
+    return [grouped[0], len(rows), min(least for least, _ in rows), sizes]
 
 
 def hot_key(pipeline: beam.Pipeline) -> beam.PCollection:
@@ -228,7 +224,7 @@ CASES: dict[str, Case] = {
     "side_inputs": Case(side_inputs, [["a", 1, 2, 3], ["b", 2, 2, 3], ["c", 0, 2, 3]]),
     "empty_side_input": Case(empty_side_input, [[1, 0]]),
     "group_by_key": Case(group_by_key, [[key, 4, 6] for key in ("", "00", "0000", "fffe", "61")]),
-    "hot_key": Case(hot_key, [["hot", HOT_VALUES, 0, HOT_VALUES], ["cold", 2, 0, 2]]),
+    "hot_key": Case(hot_key, [["hot", HOT_VALUES, 0, [HOT_VALUES]], ["cold", 2, 0, [2]]]),
     "empty_inputs": Case(empty_inputs, [0]),
     "join": Case(join, [["a", [1, 2], ["x"]], ["b", [3], []], ["c", [], ["y"]]]),
     "combine": Case(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -52,16 +51,6 @@ def curate(engine: Engine, source: str, output: Path, *more: str) -> None:
     inputs = ["--input", source, "--output", str(output), *more]
     code, errors = finish(start(engine, "curate", *inputs))
     assert code == 0, errors[-3000:]
-
-
-def digests(output: Path) -> dict[str, str]:
-    """Of every file that must be the same on all engines."""
-    return {
-        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for folder in ("documents", "rejected", "errors", "clusters", "shards")
-        for path in sorted((output / folder).rglob("*"))
-        if path.is_file()
-    }
 
 
 def wait_until(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:

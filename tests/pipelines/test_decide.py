@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import pytest
 from pipelines.demo import sample_path
 from schemas.run import RunRecordV1
 from stages.signals import SIGNALS
+from tests.builders.outputs import FOLDERS, sums
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,6 @@ RECIPES = {
     "c4": ["--recipe", "c4", *SMALL, *(part for key in C4 for part in ("--set", key))],
     "strict": ["--recipe", "demo", "--set", "language.threshold=0.97", "--set", "pii.kinds=[ip]"],
 }
-FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -61,11 +60,6 @@ def curate(output: Path, recipe: str, *more: str) -> Path:
 def decide(source: Path, output: Path, recipe: str, *more: str) -> Path:
     corpusmill("decide", source, "--output", output, *RECIPES[recipe], "--quiet", *more)
     return output
-
-
-def sums(output: Path, *folders: str) -> dict[str, str]:
-    files = sorted(p for f in folders for p in (output / f).rglob("*") if p.is_file())
-    return {str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def record_of(output: Path) -> RunRecordV1:

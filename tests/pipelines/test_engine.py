@@ -55,6 +55,35 @@ def test_an_interrupt_stays_one_whatever_beam_wraps_it_in() -> None:
         engine.run(lambda p: p | beam.Create([1]) | beam.Map(interrupt), options)
 
 
+class Waiting:
+    """A job that Ctrl-C meets; its server may be gone."""
+
+    def __init__(self, gone: bool) -> None:
+        self.cancelled = 0
+        self._gone = gone
+
+    def wait_until_finish(self) -> None:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+        if self._gone:
+            raise ConnectionError("no server answers")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+@pytest.mark.parametrize(("runner", "cancels"), [("FnApiRunner", 0), ("SparkRunner", 1)])
+def test_ctrl_c_cancels_the_job_where_it_would_go_on(
+    runner: str, cancels: int, gone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Waiting(gone)
+    monkeypatch.setattr(engine.beam.Pipeline, "run", lambda self: job)
+    options = engine.make_options(runner, ["--spark_job_server_jar=https://example.org/x"])
+    with pytest.raises(KeyboardInterrupt):
+        engine.run(lambda p: None, options)
+    assert job.cancelled == cancels
+
+
 @pytest.mark.parametrize("runner", ["Foo", "no.such.Runner", "json.dumps"])
 def test_a_name_that_is_no_runner_is_refused_in_one_line(runner: str) -> None:
     with pytest.raises(UsageError, match=f"^--runner {runner}") as caught:

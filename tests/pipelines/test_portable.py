@@ -76,7 +76,7 @@ def test_what_is_elsewhere_is_not_looked_for(argument: str, runner: str, folder:
     )
 
 
-@pytest.mark.parametrize("runner", ["SparkRunner", "FlinkRunner"])
+@pytest.mark.parametrize("runner", ["SparkRunner", "FlinkRunner", "PortableRunner"])
 def test_reads_are_expanded_and_workers_kept(runner: str, folder: Path) -> None:
     options = make_options(runner, [])
     assert portable.PRE_OPTIMIZE in options.view_as(DebugOptions).experiments

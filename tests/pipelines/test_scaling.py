@@ -19,7 +19,7 @@ from pipelines.scaling import work
 from pipelines.scaling.layout import lay_out, predict
 from pipelines.scaling.limits import HOT_GROUP, driver_steps, limits
 from pipelines.scaling.loads import LOADS, dedup_load, extract_load, pack_load, summarize_load
-from pipelines.scaling.unit_costs import UnitCosts
+from pipelines.scaling.unit_costs import FINEWEB, UnitCosts
 from pipelines.scaling.work import (
     CC_MAIN_2024_22,
     Cluster,
@@ -267,7 +267,7 @@ def test_unit_costs_are_read_from_a_measurement(tmp_path: Path, repository: Path
     path = tmp_path / "measured.json"
     path.write_text(json.dumps({"costs": ALL_ONE._asdict()}))
     assert UnitCosts.read(path) == ALL_ONE
-    ours = UnitCosts.read(repository / "benchmarks" / "scaling_measured.json")
+    ours = UnitCosts.read(FINEWEB)
     assert ours.page_ms > 0
 
 

@@ -17,6 +17,7 @@ from pipelines.phases.tokenize import shuffle_key
 from pipelines.workspace import Workspace
 from schemas.errors import OutputError
 from schemas.recipe import Shards
+from tests.builders.outputs import sums
 
 SUBJECTS = [
     "harbour",
@@ -101,12 +102,6 @@ def curate(output: Path, *inputs: Path, more: list[str] | None = None, recipe: s
     for path in inputs:
         arguments += ["--input", str(path)]
     return run([*arguments, *SETTINGS, *(more or [])])
-
-
-def sums(output: Path) -> dict[str, str]:
-    folders = [output / name for name in ("shards", "documents", "rejected", "clusters")]
-    files = sorted(p for folder in folders for p in folder.rglob("*") if p.is_file())
-    return {str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def shard_sums(output: Path) -> dict[str, str]:

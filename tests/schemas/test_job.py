@@ -99,6 +99,17 @@ def test_images_that_do_not(image: str) -> None:
         job(image=image)
 
 
+@pytest.mark.parametrize(("minutes", "grace"), [(2, 600), (3, 120), (2, 60), (11, 600)])
+def test_a_time_limit_leaves_time_before_the_signal_to_stop(minutes: int, grace: int) -> None:
+    least = (grace + 60) // 60 + 1
+    with pytest.raises(UsageError, match=f"time_limit_minutes: {minutes} leaves no") as error:
+        job(time_limit_minutes=minutes, grace_seconds=grace)
+    assert f"grace_seconds: {grace}" in str(error.value)
+    assert f"write {least} or more" in str(error.value)
+    assert job(time_limit_minutes=least, grace_seconds=grace)
+    assert job(grace_seconds=grace), "without a limit there is nothing to outlast"
+
+
 def test_tolerations_agree_with_their_operator() -> None:
     with pytest.raises(UsageError, match="operator Equal needs a value"):
         job(kubernetes={"tolerations": [{"key": "a", "operator": "Equal"}]})

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.checked import checked
 from schemas.errors import InputError, UsageError
-from schemas.job import Job
+from schemas.job import TrainingJob
 from schemas.secret_names import looks_secret
 from schemas.yaml_text import parse_mapping
 from training.launch.assignments import assign
@@ -23,7 +23,7 @@ CONFIG_BYTES_MAX = 512 * 1024
 class Launch:
     """A job, and the text of its configuration file where that travels with it."""
 
-    job: Job
+    job: TrainingJob
     config_text: str | None = None
 
     def config_path(self, folder: str) -> str:
@@ -54,7 +54,7 @@ def read_launch(path: Path, overrides: Sequence[str] = ()) -> Launch:
     tree = _tree(path)
     for override in overrides:
         assign(tree, override, "--set")
-    job = checked(Job, tree, str(path))
+    job = checked(TrainingJob, tree, str(path))
     config = path.parent / job.config  # an absolute path stays as it is
     carried = not Path(job.config).is_absolute()
     if not carried and not config.is_file():
@@ -64,7 +64,7 @@ def read_launch(path: Path, overrides: Sequence[str] = ()) -> Launch:
     return Launch(job, text if carried else None)
 
 
-def _check_config(job: Job, text: str, path: Path) -> None:
+def _check_config(job: TrainingJob, text: str, path: Path) -> None:
     if len(text.encode()) > CONFIG_BYTES_MAX:
         raise UsageError(f"{path}: larger than {CONFIG_BYTES_MAX // 1024} KiB, for a configuration")
     if looks_secret(text):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.configmap import config_maps
 from training.launch.description import Launch
 from training.launch.objects import metadata, queued, to_yaml
@@ -56,7 +56,7 @@ def objects(launch: Launch) -> list[dict[str, Any]]:
     return [*config_maps(launch), jobset]
 
 
-def _rendezvous(job: Job) -> list[dict[str, Any]]:
+def _rendezvous(job: TrainingJob) -> list[dict[str, Any]]:
     """What Kubeflow's torch plugin sets: torchrun takes PET_* for options that are not given."""
     index = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
     return [
@@ -68,7 +68,7 @@ def _rendezvous(job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _port(job: Job) -> int:
+def _port(job: TrainingJob) -> int:
     return job.rendezvous_port or DEFAULT_PORT
 
 

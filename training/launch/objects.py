@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from schemas.job import Job
+from schemas.job import TrainingJob
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/_.-]+")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "null", "true", "false"}
@@ -33,7 +33,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def metadata(job: Job, name: str, *, namespaced: bool = True) -> dict[str, Any]:
+def metadata(job: TrainingJob, name: str, *, namespaced: bool = True) -> dict[str, Any]:
     """Name, labels and, where the job names one, the namespace."""
     labels = {
         "app.kubernetes.io/name": "corpusmill",
@@ -46,7 +46,7 @@ def metadata(job: Job, name: str, *, namespaced: bool = True) -> dict[str, Any]:
     return entries
 
 
-def queued(job: Job, entries: dict[str, Any]) -> dict[str, Any]:
+def queued(job: TrainingJob, entries: dict[str, Any]) -> dict[str, Any]:
     """The metadata of what Kueue admits, with its queue where the job names one."""
     if job.kubernetes.queue is not None:
         entries["labels"]["kueue.x-k8s.io/queue-name"] = job.kubernetes.queue

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from schemas.errors import UsageError
-from schemas.job import Job
+from schemas.job import TrainingJob
 
 MESH = ("dp_replicate", "dp_shard", "tp", "pp", "cp")
 """The axes whose degrees multiply to the number of processes; experts share them."""
@@ -16,7 +16,7 @@ WITHIN_NODE = "tp"
 carry at speed (Narayanan et al., arXiv 2104.04473, section 5.4.1)."""
 
 
-def check_parallel(parallel: Any, job: Job, origin: str) -> None:
+def check_parallel(parallel: Any, job: TrainingJob, origin: str) -> None:
     """Raises UsageError, naming the key, when the degrees cannot be laid over the job's GPUs.
 
     A degree that is left out counts as 1, a dp_shard of -1 as what the others leave.

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from schemas.errors import UsageError
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.configmap import config_map_name
 from training.launch.description import Launch
 from training.launch.trainer import environment, trainer_command
@@ -61,7 +61,7 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def variables(job: Job) -> list[Object]:
+def variables(job: TrainingJob) -> list[Object]:
     """The container's environment; secrets by reference."""
     plain = {"HOME": "/tmp", "USER": "corpusmill"} | environment(job)
     entries: list[Object] = [
@@ -75,7 +75,7 @@ def variables(job: Job) -> list[Object]:
     return entries
 
 
-def resources(job: Job) -> Object:
+def resources(job: TrainingJob) -> Object:
     """Requests equal to limits: the Guaranteed class, which is evicted last."""
     amounts = {
         "cpu": str(job.cpus_per_node),
@@ -150,7 +150,7 @@ def _volumes(launch: Launch) -> list[Object]:
     return volumes
 
 
-def _placement(job: Job) -> Object:
+def _placement(job: TrainingJob) -> Object:
     settings = job.kubernetes
     placement: Object = {}
     if settings.node_selector:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.objects import metadata
 
 REPLICATED_JOB = "node"
 
 
-def failure_policy(job: Job) -> dict[str, Any]:
+def failure_policy(job: TrainingJob) -> dict[str, Any]:
     """The JobSet's part."""
     return {
         "maxRestarts": job.max_restarts,
@@ -30,7 +30,7 @@ def failure_policy(job: Job) -> dict[str, Any]:
     }
 
 
-def job_template(job: Job, pod: dict[str, Any]) -> dict[str, Any]:
+def job_template(job: TrainingJob, pod: dict[str, Any]) -> dict[str, Any]:
     """The spec of the one Job in the JobSet, with a pod for each node."""
     spec: dict[str, Any] = {
         "completionMode": "Indexed",

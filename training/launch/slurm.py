@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schemas.errors import UsageError
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.description import Launch
 from training.launch.script import config_folder, render_script
 from training.launch.target import Rendered, Target
@@ -48,7 +48,7 @@ def render(launch: Launch) -> Rendered:
     return Rendered(f"{job.name}.sbatch", text, executable=True)
 
 
-def directives(job: Job) -> Iterator[str]:
+def directives(job: TrainingJob) -> Iterator[str]:
     """The #SBATCH options, as `--name=value` or `--name`."""
     slurm = job.slurm
     yield f"--job-name={job.name}"
@@ -71,7 +71,7 @@ def directives(job: Job) -> Iterator[str]:
         yield "--exclusive"
 
 
-def _container(job: Job) -> tuple[list[str], list[str]]:
+def _container(job: TrainingJob) -> tuple[list[str], list[str]]:
     """Options of srun, and the command before the node's, that put it into the container."""
     container = job.slurm.container
     if container is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.description import Launch
 
 DEFAULT_PORT = 29500
@@ -21,7 +21,7 @@ def trainer_command(launch: Launch, config_folder: str) -> list[str]:
     return command
 
 
-def environment(job: Job) -> dict[str, str]:
+def environment(job: TrainingJob) -> dict[str, str]:
     """Variables without secrets; those of the description win.
 
     torchrun kills its processes 30 seconds after it was told to stop unless

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.errors import UsageError
-from schemas.job import Job
+from schemas.job import TrainingJob
 from training.launch.configmap import config_maps
 from training.launch.description import Launch
 from training.launch.objects import metadata, queued, to_yaml
@@ -88,7 +88,7 @@ def _train_job(launch: Launch) -> dict[str, Any]:
     }
 
 
-def _trainer(job: Job, launch: Launch) -> dict[str, Any]:
+def _trainer(job: TrainingJob, launch: Launch) -> dict[str, Any]:
     return {
         "image": job.image,
         "command": ["torchrun"],

@@ -28,6 +28,14 @@ while [[ $1 == --* ]]; do shift; done
 SLURMD_NODENAME=n0 SLURM_NODEID=0 exec "$@"
 """,
     "scontrol": """
+if [[ "$1 $2" != "show hostnames" ]]; then
+  unanswered=$(cat "$CLUSTER/unanswered.$1" 2> /dev/null || echo 0)
+  if ((unanswered > 0)); then
+    echo $((unanswered - 1)) > "$CLUSTER/unanswered.$1"
+    echo "Unable to contact slurm controller (connect failure)" >&2
+    exit 1
+  fi
+fi
 case "$1 $2" in
   "show hostnames") printf 'n0\\nn1\\n' ;;
   "show job") cat "$CLUSTER/record" ;;
@@ -37,6 +45,9 @@ esac
     "scancel": """
 echo "scancel $*" >> "$CLUSTER/calls"
 touch "$CLUSTER/term"
+""",
+    "sleep": """
+/bin/sleep 0.02
 """,
     "apptainer": """
 printf '%s\\0' "$@" > "$CLUSTER/apptainer"
@@ -68,6 +79,10 @@ class Cluster:
     def blocks(self) -> None:
         """torchrun runs until scancel tells it to end."""
         (self.state / "blocks").touch()
+
+    def does_not_answer(self, command: str, times: int) -> None:
+        """scontrol fails that often when it is asked to `show` or `requeue` a job."""
+        (self.state / f"unanswered.{command}").write_text(str(times))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -152,6 +152,38 @@ def test_a_preempted_step_goes_back_into_the_queue(cluster: Cluster) -> None:
     assert cluster.calls() == ["srun", "scontrol requeue 7"]
 
 
+@pytest.mark.parametrize("times", [1, 1000])
+def test_a_crash_while_slurm_does_not_answer_is_a_crash(cluster: Cluster, times: int) -> None:
+    cluster.says(exit_code=3)
+    cluster.does_not_answer("show", times)
+    code, printed = cluster.run(script("slurm", max_restarts=2))
+    assert (code, cluster.runs()) == (3, 3)
+    assert "restarts so far: 2 of 2" in printed
+
+
+@pytest.mark.parametrize("command", ["show", "requeue"])
+def test_slurm_is_asked_again(cluster: Cluster, command: str) -> None:
+    cluster.says(exit_code=1, record="JobState=RUNNING PreemptTime=2026-01-01T00:00:00")
+    cluster.does_not_answer(command, 2)
+    code, _ = cluster.run(script("slurm"))
+    assert code == 0
+    assert cluster.calls() == ["srun", "scontrol requeue 7"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("show", "SLURM does not say whether to come back"), ("requeue", "cannot go back into")],
+)
+def test_a_stopped_job_that_cannot_come_back_says_so(
+    cluster: Cluster, command: str, message: str
+) -> None:
+    cluster.does_not_answer(command, 1000)
+    code, printed = told_to_stop(cluster)
+    assert code == 1
+    assert message in printed
+    assert cluster.calls() == ["srun", "scancel --signal=TERM 7"]
+
+
 @pytest.mark.parametrize(("attempt", "comes_back"), [("1", True), ("2", False)])
 def test_requeues_are_bounded(cluster: Cluster, attempt: str, comes_back: bool) -> None:
     cluster.says(exit_code=1, record="JobState=RUNNING PreemptTime=2026-01-01T00:00:00")

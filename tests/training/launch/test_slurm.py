@@ -42,7 +42,7 @@ def test_directives_stand_before_the_first_command_and_hold_no_space() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "shown"), [(2, "0-00:02"), (1440, "1-00:00"), (2885, "2-00:05"), (59, "0-00:59")]
+    ("minutes", "shown"), [(4, "0-00:04"), (1440, "1-00:00"), (2885, "2-00:05"), (59, "0-00:59")]
 )
 def test_the_time_limit_is_days_hours_minutes(minutes: int, shown: str) -> None:
     assert f"--time={shown}" in list(directives(job(time_limit_minutes=minutes)))
