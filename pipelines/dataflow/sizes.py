@@ -38,6 +38,6 @@ SIZES = {
     TOKENIZER: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
     TOKENIZE: WorkerSize("n2-standard-4", "14GB", 50, threads=1),
     PACK: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
-    SUMMARIZE: WorkerSize("n2-standard-4", "14GB", 50, threads=1),
-    REPORT: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
+    SUMMARIZE: WorkerSize("n2-standard-4", "6GB", 50, threads=1),
+    REPORT: WorkerSize("n2-highmem-2", "12GB", 50, threads=1),
 }

@@ -1,19 +1,9 @@
-"""Lists of phases outside of Python's reach are those of the driver."""
+"""The names of the phases and the help of commands come without Beam."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
-from pathlib import Path
-
-from pipelines.phase_names import EXTRACT, PHASES
-
-
-def test_spark_submit_runs_them_all_in_order(repository: Path) -> None:
-    script = (repository / "deploy" / "spark" / "submit.sh").read_text()
-    (listed,) = re.findall(r"for \w+ in ([a-z ]+); do", script)
-    assert (EXTRACT, *listed.split()) == PHASES
 
 
 def test_names_and_help_do_not_import_beam() -> None:
