@@ -92,7 +92,7 @@ def find_active(options: PipelineOptions) -> str | None:
     """The id of the job with the options' name that has not come to an end, if there is one."""
     cloud = options.view_as(GoogleCloudOptions)
     with _job_named(options):
-        for job in _active_jobs(options, name=cloud.job_name):
+        for job in _active_jobs(_client(options), cloud, name=cloud.job_name):
             if job.name == cloud.job_name:
                 return str(job.id)
     return None
@@ -114,8 +114,9 @@ def refuse_second(
     cloud = options.view_as(GoogleCloudOptions)
     try:
         with _job_named(options):
-            others = [job for job in _active_jobs(options) if job.name != cloud.job_name]
-            found = [job for job in others if _works_in(job, workspace, options)]
+            client = _client(options)
+            others = [job for job in _active_jobs(client, cloud) if job.name != cloud.job_name]
+            found = [job for job in others if _works_in(job, workspace, client, cloud)]
     except CorpusmillError as error:
         if not isinstance(error.__cause__, Forbidden):
             raise
@@ -131,36 +132,34 @@ def refuse_second(
         )
 
 
-def _active_jobs(options: PipelineOptions, **wanted: str) -> Iterator[Any]:
+def _active_jobs(client: Any, cloud: GoogleCloudOptions, **wanted: str) -> Iterator[Any]:
     from google.cloud import dataflow
 
-    cloud = options.view_as(GoogleCloudOptions)
     request = dataflow.ListJobsRequest(
         project_id=cloud.project,
         location=cloud.region,
         filter=dataflow.ListJobsRequest.Filter.ACTIVE,
         **wanted,
     )
-    for job in _client(options)._jobs_client.list_jobs(request):
+    for job in client._jobs_client.list_jobs(request):
         if not _is_over(job.current_state):
             yield job
 
 
-def _works_in(job: Any, workspace: Workspace, options: PipelineOptions) -> bool:
+def _works_in(job: Any, workspace: Workspace, client: Any, cloud: GoogleCloudOptions) -> bool:
     """Asks for the job itself: a list is promised to have summaries, which are without labels."""
     from google.cloud import dataflow
 
     wanted = folder_id(workspace)
     if job.labels and job.labels.get(OUTPUT_LABEL) != wanted:
         return False
-    cloud = options.view_as(GoogleCloudOptions)
     request = dataflow.GetJobRequest(
         project_id=cloud.project,
         location=cloud.region,
         job_id=job.id,
         view=dataflow.JobView.JOB_VIEW_DESCRIPTION,
     )
-    job = _client(options)._jobs_client.get_job(request)
+    job = client._jobs_client.get_job(request)
     return job.labels.get(OUTPUT_LABEL) == wanted and not _is_over(job.current_state)
 
 

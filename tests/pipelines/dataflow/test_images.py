@@ -14,6 +14,7 @@ import pytest
 from pipelines.assets import CACHE_VARIABLE
 from pipelines.dataflow.flex import PHASE_VARIABLE
 from pipelines.dataflow.options import IMAGE_VARIABLE
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 dockerfile_parse = pytest.importorskip("dockerfile_parse")
 
@@ -35,6 +36,10 @@ def last_stage(name: str) -> list[tuple[str, str]]:
 
 def values(found: list[tuple[str, str]], kind: str) -> list[str]:
     return [value for name, value in found if name == kind]
+
+
+def test_the_worker_has_the_lists_of_the_default_recipe() -> None:
+    assert f"RECIPE={DEFAULT_RECIPE}" in values(instructions("worker"), "ARG")
 
 
 def test_the_base_is_beams_image_of_our_beam() -> None:
