@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions
 
 from pipelines import engine, portable
-from pipelines.jobs import AllJobs, Jobs
+from pipelines.jobs import AllJobs, GraphOnly, Jobs
 from pipelines.plan import Plan
 from pipelines.reach import CLOUD_RUNNERS
 from pipelines.workspace import Workspace
@@ -30,6 +30,38 @@ def check_whole_run(options: PipelineOptions) -> None:
             "--output_executable_path makes a jar of one job, and a run has several: "
             "use `corpusmill phase NAME` for each of them"
         )
+    given = engine.submits_nothing(options)
+    if given is not None:
+        raise UsageError(
+            f"{given} builds one job and runs none, and each job of a run needs the one before "
+            "it: `corpusmill phase NAME --dry_run=True` writes the next graph of a phase"
+        )
+
+
+def graph_file(options: PipelineOptions) -> str | None:
+    """Where the graph of a job goes that is to be built and not run; None: it is to be run.
+
+    Raises UsageError for options that do not say so in full.
+    """
+    given = engine.submits_nothing(options)
+    if given is None:
+        return None
+    if given != "--dry_run" or engine.runner_name(options) not in CLOUD_RUNNERS:
+        raise UsageError(
+            f"{given} does not go with this: --runner DataflowRunner --dry_run=True "
+            "--dataflow_job_file FILE writes the graph of a phase and runs nothing"
+        )
+    file = options.view_as(DebugOptions).dataflow_job_file
+    if not file:
+        raise UsageError("--dry_run needs --dataflow_job_file FILE: the graph is written there")
+    return str(file)
+
+
+def graph_only(options: PipelineOptions, phase: str, target: str) -> Jobs:
+    """Jobs as Dataflow would be sent them, of which the first goes to a file."""
+    from pipelines.dataflow.options import for_phase
+
+    return GraphOnly(for_phase(options, phase), target)
 
 
 def jobs_for(
@@ -39,5 +71,5 @@ def jobs_for(
     if engine.runner_name(options) in CLOUD_RUNNERS:
         from pipelines.dataflow.jobs import DataflowJobs, run_id
 
-        return DataflowJobs(options, plan.recipe.name, run_id(plan, workspace), say)
+        return DataflowJobs(options, plan.recipe.name, run_id(plan, workspace), workspace, say)
     return AllJobs(options)

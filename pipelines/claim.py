@@ -13,23 +13,50 @@ from schemas.errors import UsageError
 
 FOLDERS = ("documents", "rejected", "errors", "verdicts", "clusters", "shards", ".work")
 FILES = ("run.json", "report.html", "DATA_CARD.md")
+DISCARD_NAME = "discard.json"
+"""Lies in .work while a run is being removed."""
 
 
-def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
-    """Write the plan down, after checking that the folder is ours to use.
-
-    Raises:
-        UsageError: the folder holds a run of another recipe or kind, or files of ours' names that
-            no run left; nothing is touched then.
-    """
+def check_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
+    """What claim_output refuses, without a change to anything. Raises UsageError."""
     before = _run_before(workspace)
     if before is None:
         _refuse_foreign(workspace)
     elif resume:
         _refuse_other(plan, before, workspace)
+
+
+def claim_output(plan: Plan, workspace: Workspace, resume: bool) -> None:
+    """Write the plan down, after checking that the folder is ours to use.
+
+    Without `resume`, what an earlier run left is removed; so is what a removal that was stopped
+    left, whoever comes next.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe or kind, or files of ours' names that
+            no run left; nothing is touched then.
+    """
+    check_output(plan, workspace, resume)
+    discarding = workspace.work(DISCARD_NAME)
+    if not resume:
+        storage.write_bytes(discarding, b"{}")
+    elif storage.exists(discarding):
+        resume = False
     storage.write_bytes(workspace.plan_file, plan.to_json())
     if not resume:
         discard_run(workspace)
+        storage.remove(discarding)
+
+
+def holds(plan: Plan, workspace: Workspace) -> bool:
+    """Whether the folder is that of this very run: nothing in it is another's."""
+    path = workspace.plan_file
+    if not storage.exists(path) or storage.exists(workspace.work(DISCARD_NAME)):
+        return False
+    try:
+        return Plan.from_json(storage.read_bytes(path)).key == plan.key
+    except (KeyError, TypeError, ValueError):  # written by another version
+        return False
 
 
 def _run_before(workspace: Workspace) -> Mapping[str, Any] | None:
@@ -78,5 +105,5 @@ def discard_run(workspace: Workspace) -> None:
     for name in FILES:
         storage.remove(workspace.path(name))
     for name in FOLDERS:
-        kept = (PLAN_NAME, LOCK_NAME) if name == ".work" else ()
+        kept = (PLAN_NAME, LOCK_NAME, DISCARD_NAME) if name == ".work" else ()
         storage.remove_folder(workspace.path(name), kept)

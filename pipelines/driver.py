@@ -34,6 +34,8 @@ class Settings(NamedTuple):
     resume: bool = True
     clean: bool = False
     """Remove OUT/.work at the end."""
+    look_only: bool = False
+    """Build what is missing, and leave the plan and the results of the run as they are."""
 
 
 class Driver:
@@ -62,7 +64,7 @@ class Driver:
 
     def _begin_work(self) -> None:
         """Files are about to change: what says that the run is finished goes first."""
-        if self._account_stands:
+        if self._account_stands and not self.settings.look_only:
             self._account_stands = False
             manifest = self.workspace.shards(MANIFEST_NAME)
             for path in (*map(self.workspace.path, FILES), manifest):

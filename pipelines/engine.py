@@ -5,12 +5,19 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    StandardOptions,
+    TestOptions,
+)
 from apache_beam.runners.runner import PipelineResult, PipelineRunner, create_runner
 
-from pipelines import portable
+from pipelines import portable, storage
 from pipelines.worker_errors import in_our_words
 from schemas.errors import UsageError
 
@@ -74,6 +81,14 @@ def makes_jar(options: PipelineOptions) -> bool:
     return bool(options.view_as(PortableOptions).output_executable_path)
 
 
+def submits_nothing(options: PipelineOptions) -> str | None:
+    """The option, if one is given, by which Beam builds a job for Dataflow and runs none."""
+    if options.view_as(TestOptions).dry_run:
+        return "--dry_run"
+    template = options.view_as(GoogleCloudOptions).template_location
+    return "--template_location" if template else None
+
+
 def run(build: Build, options: PipelineOptions) -> None:
     """Build and run a pipeline to its end.
 
@@ -109,6 +124,20 @@ def _wait(result: PipelineResult, cancel: bool) -> None:
         finally:
             # A job server that is gone answers with an error of its own.
             raise interrupt
+
+
+def write_graph(build: Build, options: PipelineOptions, target: str) -> None:
+    """Write the graph that Dataflow would be sent, as JSON of Beam's Pipeline message.
+
+    The options have Beam's `dry_run`: nothing is staged, and no service is asked.
+    """
+    from google.protobuf import json_format
+
+    runner: Any = create_runner(runner_name(options))
+    pipeline = beam.Pipeline(runner=runner, options=options)
+    build(pipeline)
+    pipeline.run()
+    storage.write_bytes(target, json_format.MessageToJson(runner.proto_pipeline).encode())
 
 
 def submit(build: Build, options: PipelineOptions) -> None:

@@ -9,12 +9,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines import engine
 from pipelines.engine import Build
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
-
-EXTRACT, DEDUP, FINISH, TOKENIZER = "extract", "dedup", "finish", "tokenizer"
-TOKENIZE, PACK, SUMMARIZE, REPORT = "tokenize", "pack", "summarize", "report"
-PHASES = (EXTRACT, DEDUP, FINISH, TOKENIZER, TOKENIZE, PACK, SUMMARIZE, REPORT)
-"""In the order of the driver; each of them can be begun alone once those before it are done."""
 
 
 class Job(NamedTuple):
@@ -82,6 +78,24 @@ class OneGraph(NamedTuple):
             job.here()
             return
         engine.submit(job.build, self.options)
+        raise Submitted(job)
+
+
+class GraphOnly(NamedTuple):
+    """The first graph that is missing, written to a file; nothing is run."""
+
+    options: PipelineOptions
+    target: str
+
+    def begins(self, phase: str) -> bool:
+        """Always."""
+        return True
+
+    def run(self, job: Job) -> None:
+        """Raises Submitted, or UsageError for a job that has no graph."""
+        if job.build is None:
+            raise UsageError(f"job {job.name} has no graph: the driver does its work itself")
+        engine.write_graph(job.build, self.options, self.target)
         raise Submitted(job)
 
 

@@ -6,6 +6,7 @@ wrote into the output folder, so that only extract is told of inputs and recipe.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -15,10 +16,12 @@ from rich.console import Console
 from pipelines import engine, storage
 from pipelines.annotate import AnnotatedRun
 from pipelines.assets import stamp
-from pipelines.carriers import jobs_for
+from pipelines.carriers import graph_only, jobs_for
+from pipelines.claim import holds
 from pipelines.curate import CurateRequest, start
 from pipelines.driver import Settings
-from pipelines.jobs import EXTRACT, PHASES, OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.jobs import Jobs, OneGraph, OnePhase, PhaseOver, Submitted
+from pipelines.phase_names import EXTRACT, PHASES
 from pipelines.plan import Plan
 from pipelines.run import Run
 from pipelines.workspace import Workspace
@@ -37,6 +40,12 @@ class PhaseRequest(NamedTuple):
     annotate: bool = False
     submit: bool = False
     """Hand the first graph that is missing to the runner and stop, instead of waiting."""
+    replace: bool = False
+    """Discard what the folder holds of another run. This run, begun before, goes on."""
+    graph_file: str | None = None
+    """Write the first graph that is missing there, and leave the run's plan and results."""
+    before: Callable[[Plan, Workspace], None] | None = None
+    """Called before anything is touched; may raise CorpusmillError."""
 
 
 class PhaseEnd(NamedTuple):
@@ -62,7 +71,9 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         CorpusmillError: the phase failed; what it finished is kept.
     """
     plan, workspace = _what_about(request)
-    inner = OneGraph(request.options) if request.submit else None
+    if request.before is not None:
+        request.before(plan, workspace)
+    inner = _inner(request)
     settings = Settings(
         options=request.options,
         jobs=OnePhase(
@@ -71,7 +82,8 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         workers=request.workers,
         console=console,
         quiet=quiet,
-        resume=request.begin is None or request.begin.resume,
+        resume=_resumes(request, plan, workspace),
+        look_only=request.graph_file is not None,
     )
     kind = AnnotatedRun if plan.annotated else Run
     try:
@@ -80,10 +92,24 @@ def run_phase(request: PhaseRequest, console: Console, quiet: bool = False) -> P
         return PhaseEnd(request.phase, False, handed.job.name)
     except PhaseOver:
         pass
-    if inner is None or engine.makes_jar(request.options):
+    if not request.submit or engine.makes_jar(request.options):
         return PhaseEnd(request.phase, True, None)
     engine.submit(_nothing_to_do, request.options)
     return PhaseEnd(request.phase, True, NO_WORK)
+
+
+def _inner(request: PhaseRequest) -> Jobs | None:
+    if request.graph_file is not None:
+        if request.begin is not None and not request.begin.resume:
+            raise UsageError("--no-resume removes a run, and --dry_run changes nothing: give one")
+        return graph_only(request.options, request.phase, request.graph_file)
+    return OneGraph(request.options) if request.submit else None
+
+
+def _resumes(request: PhaseRequest, plan: Plan, workspace: Workspace) -> bool:
+    if request.begin is None:
+        return True
+    return request.begin.resume and (not request.replace or holds(plan, workspace))
 
 
 def _what_about(request: PhaseRequest) -> tuple[Plan, Workspace]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,12 @@ from rich.console import Console
 from pipelines import account, engine, storage, summaries
 from pipelines.account import Markers
 from pipelines.assets import plan_assets, provide_assets
-from pipelines.claim import claim_output
+from pipelines.claim import check_output, claim_output
 from pipelines.clocks import Clocks
 from pipelines.driver import Driver, Settings
 from pipelines.engine import Build
-from pipelines.jobs import (
+from pipelines.jobs import AllJobs, Job, OnePhase
+from pipelines.phase_names import (
     DEDUP,
     EXTRACT,
     FINISH,
@@ -28,9 +30,6 @@ from pipelines.jobs import (
     SUMMARIZE,
     TOKENIZE,
     TOKENIZER,
-    AllJobs,
-    Job,
-    OnePhase,
 )
 from pipelines.phases import dedup, extract, finish, pack, summarize, tokenize, tokenizer
 from pipelines.plan import Plan
@@ -61,7 +60,8 @@ class Run(Driver):
         if self.settings.jobs.begins(EXTRACT):
             self._assets()
         with self.workspace.locked():
-            claim_output(self.plan, self.workspace, self.settings.resume)
+            claim = check_output if self.settings.look_only else claim_output
+            claim(self.plan, self.workspace, self.settings.resume)
             self.clocks = Clocks(self.workspace, self.key, self.watch)
             if self.settings.jobs.begins(DEDUP):
                 self.say_curve()
@@ -163,8 +163,9 @@ class Run(Driver):
 
     def _begin_dedup(self, work: dedup.DedupWork, graph: Build, pipeline: beam.Pipeline) -> None:
         """What an earlier deduplication left is not to be taken for this one's."""
-        storage.remove(work.done.path)
-        storage.remove_folder(self.workspace.path("clusters"))
+        if not self.settings.look_only:
+            storage.remove(work.done.path)
+            storage.remove_folder(self.workspace.path("clusters"))
         graph(pipeline)
 
     def _cluster_files(self) -> list[str]:
@@ -350,4 +351,6 @@ def _conclude_elsewhere(output: str, kind: type[Run], runner: str, workers: int)
     options = PipelineOptions(flags=[], runner=runner)
     jobs = OnePhase(REPORT, AllJobs(options))
     settings = Settings(options, jobs, workers, Console(stderr=True), quiet=True)
-    kind(plan, workspace, settings).carry_out()
+    # An error would have the runner try again. The account says that nothing was kept.
+    with suppress(NothingKept):
+        kind(plan, workspace, settings).carry_out()

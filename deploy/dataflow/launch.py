@@ -1,13 +1,9 @@
 """The file that Dataflow's launcher runs: FLEX_TEMPLATE_PYTHON_PY_FILE names it.
 
-Nothing is defined here: what a job pickles must be importable on its workers.
+It runs a module of the installed package. Nothing is defined here: what a job pickles must be
+importable on its workers.
 """
 
-from __future__ import annotations
+import runpy
 
-import sys
-
-from pipelines.dataflow.flex import main
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+runpy.run_module("pipelines.dataflow.flex", run_name="__main__")

@@ -2,11 +2,15 @@
 # The image that launches one phase's Flex Template: the worker's image with Google's launcher in
 # it, so that the graph is built by the very versions that run it. Build it from the repository's
 # root, once for each phase (only the last lines differ):
-#   docker build --file deploy/images/launcher.Dockerfile --build-arg PHASE=extract \
-#     --build-arg WORKER_IMAGE=REPOSITORY/worker:TAG --tag REPOSITORY/launcher-extract:TAG .
-# WORKER_IMAGE is also what the jobs run, unless a launch names another one. LAUNCHER_IMAGE may be
-# named by digest (docker buildx imagetools inspect NAME).
-ARG LAUNCHER_IMAGE=gcr.io/dataflow-templates-base/python311-template-launcher-base:latest
+#   docker build --platform linux/amd64 --file deploy/images/launcher.Dockerfile \
+#     --build-arg PHASE=extract --build-arg WORKER_IMAGE=REPOSITORY/worker@sha256:DIGEST \
+#     --build-arg LAUNCHER_IMAGE=gcr.io/dataflow-templates-base/python311-template-launcher-base@sha256:DIGEST \
+#     --tag REPOSITORY/launcher-extract:TAG .
+# WORKER_IMAGE is also what the jobs run, unless a launch names another one. LAUNCHER_IMAGE has no
+# default, so that nobody builds on whatever a tag means today. Tags are listed at
+# docs.cloud.google.com/dataflow/docs/reference/flex-templates-base-images;
+# `docker buildx imagetools inspect NAME:TAG` tells a tag's digest.
+ARG LAUNCHER_IMAGE
 ARG WORKER_IMAGE
 
 FROM ${LAUNCHER_IMAGE} AS launcher

@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # The image of Dataflow's workers: Beam's own, with corpusmill and its lists, and a user without
 # rights. Build it from the repository's root:
-#   docker build --file deploy/images/worker.Dockerfile --tag REPOSITORY/worker:TAG .
+#   docker build --platform linux/amd64 --file deploy/images/worker.Dockerfile --tag REPOSITORY/worker:TAG .
 # The base is named by version. To name it by content, which gives the same base for ever:
 #   docker buildx imagetools inspect apache/beam_python3.11_sdk:2.77.0
 #   docker build --build-arg BEAM_IMAGE=apache/beam_python3.11_sdk@sha256:DIGEST ...

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from pipelines.cli.options import RecipeName
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 
 def register(app: typer.Typer) -> None:
@@ -13,9 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def assets(
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="A name from `recipes list`, or a YAML file.")
-    ] = "fineweb",
+    recipe: RecipeName = DEFAULT_RECIPE,
 ) -> None:
     """Build the lists of a recipe in the cache folder (once a machine; nothing is downloaded)."""
     from pipelines.assets import cache_folder, check_assets, provide_assets

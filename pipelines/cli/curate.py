@@ -18,6 +18,7 @@ from pipelines.cli.options import (
     Runner,
     Workers,
 )
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +52,7 @@ def curate(
     ] = None,
     inputs_from: InputsFrom = None,
     inputs_prefix: InputsPrefix = None,
-    recipe: RecipeName = "fineweb",
+    recipe: RecipeName = DEFAULT_RECIPE,
     overrides: Overrides = None,
     workers: Workers = None,
     limit: Annotated[

@@ -16,6 +16,7 @@ from pipelines.cli.options import (
     Runner,
     Workers,
 )
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +36,7 @@ def decide(
     context: typer.Context,
     annotated: Annotated[str, typer.Argument(help="Folder of a run of curate --annotate.")],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the new run.")],
-    recipe: RecipeName = "fineweb",
+    recipe: RecipeName = DEFAULT_RECIPE,
     overrides: Overrides = None,
     workers: Workers = None,
     no_resume: NoResume = False,
@@ -61,11 +62,11 @@ def decide(
 
     beam_options = no_inputs(sort_out(context, runner))
     options = engine.make_options(runner, beam_options)
+    check_whole_run(options)
     chosen = load(recipe, overrides or [])
     paths = [NamedPath("the annotated run", annotated), *paths_of([], output, chosen)]
     note = check_reach(options, paths)
     check_runner(options)
-    check_whole_run(options)
     if note:
         typer.echo(note, err=True)
     request = DecideRequest(

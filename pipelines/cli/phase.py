@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.options import InputsFrom, InputsPrefix, Json, NoResume, Quiet, Runner, Workers
+from pipelines.default_recipe import DEFAULT_RECIPE
+from pipelines.phase_names import EXTRACT, PHASES
 from schemas.errors import UsageError
-
-EXTRACT = "extract"
-DEFAULT_RECIPE = "fineweb"
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +19,7 @@ def register(app: typer.Typer) -> None:
         epilog=(
             "Examples:\n\n"
             "corpusmill phase extract --input 'crawl/*.warc.gz' --output out --recipe fineweb\n\n"
-            "for p in dedup finish tokenizer tokenize pack summarize report; "
+            f"for p in {' '.join(PHASES[1:])}; "
             "do corpusmill phase $p --output out; done"
         ),
     )(phase)
@@ -31,7 +30,7 @@ def phase(
     name: Annotated[
         str,
         typer.Argument(
-            help="extract, dedup, finish, tokenizer, tokenize, pack, summarize or report."
+            help=f"{', '.join(PHASES[:-1])} or {PHASES[-1]}.",
         ),
     ],
     output: Annotated[str, typer.Option("--output", "-o", help="Folder of the run.")],
@@ -77,7 +76,7 @@ def phase(
     import json
 
     from pipelines import engine
-    from pipelines.carriers import check_runner
+    from pipelines.carriers import check_runner, graph_file
     from pipelines.cli.leftovers import all_inputs, sort_out
     from pipelines.curate import make_request
     from pipelines.phase import PhaseRequest, run_phase
@@ -86,6 +85,7 @@ def phase(
 
     leftovers = sort_out(context, runner)
     options = engine.make_options(runner, leftovers.beam)
+    target = graph_file(options)
     inputs = all_inputs(input, leftovers)
     begin = None
     if name == EXTRACT and (inputs or inputs_from is not None):
@@ -127,9 +127,11 @@ def phase(
         begin,
         annotate,
         submit=engine.makes_jar(options),
+        graph_file=target,
     )
     end = run_phase(request, console_for(), quiet=quiet)
-    state = "complete" if end.submitted is None else f"job {end.submitted} is in the jar"
+    where = target or "the jar"
+    state = "complete" if end.submitted is None else f"job {end.submitted} is in {where}"
     typer.echo(json.dumps(end._asdict()) if as_json else f"{name}: {state}")
 
 

@@ -1,5 +1,7 @@
 """What runs in the launcher's container: the driver of one phase, up to its next job.
 
+deploy/dataflow/launch.py runs it as a program.
+
 Dataflow's launcher calls it with the template's parameters and with Beam's options; among them
 `--template_location`, for which Beam writes the job to a file and submits nothing. The launcher
 submits what is in the file.
@@ -9,7 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from apache_beam.options.pipeline_options import PipelineOptions
 from rich.console import Console
@@ -17,16 +20,19 @@ from rich.console import Console
 from pipelines import engine
 from pipelines.carriers import check_runner
 from pipelines.curate import CurateRequest, make_request
+from pipelines.dataflow.jobs import labels_of, refuse_second, run_id
 from pipelines.dataflow.options import add_labels, for_phase
 from pipelines.dataflow.parameters import parse
-from pipelines.jobs import EXTRACT, PHASES
+from pipelines.default_recipe import DEFAULT_RECIPE
 from pipelines.phase import PhaseEnd, PhaseRequest, run_phase
+from pipelines.phase_names import EXTRACT, PHASES
+from pipelines.plan import Plan
 from pipelines.reach import NamedPath, check_reach, workers_of
+from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError, UsageError
 
 PHASE_VARIABLE = "CORPUSMILL_PHASE"
 """Names the phase of a launcher image: a template has one graph, so each phase has a template."""
-DEFAULT_RECIPE = "fineweb"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,7 +64,7 @@ def launch(phase: str, arguments: Sequence[str]) -> PhaseEnd:
         check_reach(options, [NamedPath("output", values["output"])])
         check_runner(options)
     options = for_phase(options, phase)
-    add_labels(options, {"corpusmill-phase": phase})
+    console = Console(stderr=True)
     request = PhaseRequest(
         phase,
         values["output"],
@@ -67,8 +73,22 @@ def launch(phase: str, arguments: Sequence[str]) -> PhaseEnd:
         begin,
         annotate=values.get("annotate") == "true",
         submit=True,
+        replace=values.get("discard") == "true",
+        before=partial(_label_and_look, options, phase, console.print),
     )
-    return run_phase(request, Console(stderr=True), quiet=True)
+    return run_phase(request, console, quiet=True)
+
+
+def _label_and_look(
+    options: PipelineOptions,
+    phase: str,
+    say: Callable[[str], None],
+    plan: Plan,
+    workspace: Workspace,
+) -> None:
+    """Tell others what the job is about, and look whether one of them is in the way."""
+    add_labels(options, labels_of(phase, plan.recipe.name, run_id(plan, workspace), workspace))
+    refuse_second(options, workspace, say)
 
 
 def _begin(values: dict[str, str], options: PipelineOptions, children: int | None) -> CurateRequest:
@@ -85,7 +105,6 @@ def _begin(values: dict[str, str], options: PipelineOptions, children: int | Non
         workers=children,
         limit=int(values["limit"]) if "limit" in values else None,
         segment_mb=float(values["segment_mb"]) if "segment_mb" in values else None,
-        resume=values.get("discard") != "true",
     )
     return request
 

@@ -18,10 +18,27 @@ from pipelines.worker_errors import JobFailed, find_ours, find_raised
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError
 
+OUTPUT_LABEL = "corpusmill-output"
+
 
 def run_id(plan: Plan, workspace: Workspace) -> str:
     """Eight hex digits for a run in its folder: the same whoever drives it."""
     return hashlib.sha256(f"{plan.key}\0{workspace.output}".encode()).hexdigest()[:8]
+
+
+def labels_of(phase: str, recipe: str, run: str, workspace: Workspace) -> dict[str, str]:
+    """What every job of a run tells about itself."""
+    return {
+        "corpusmill-phase": phase,
+        "corpusmill-recipe": recipe,
+        "corpusmill-run": run,
+        OUTPUT_LABEL: folder_id(workspace),
+    }
+
+
+def folder_id(workspace: Workspace) -> str:
+    """Sixteen hex digits for an output folder, whatever is made in it."""
+    return hashlib.sha256(workspace.output.encode()).hexdigest()[:16]
 
 
 class DataflowJobs(NamedTuple):
@@ -30,6 +47,7 @@ class DataflowJobs(NamedTuple):
     options: PipelineOptions
     recipe: str
     run_id: str
+    workspace: Workspace
     say: Callable[[str], None]
 
     def begins(self, phase: str) -> bool:
@@ -48,8 +66,9 @@ class DataflowJobs(NamedTuple):
         options = self._options_of(job)
         active = find_active(options)
         if active is None:
+            refuse_second(options, self.workspace, self.say)
             try:
-                with _in_our_words(options):
+                with _job_named(options):
                     engine.run(job.build, options)
                 return
             except _already_there() as refused:
@@ -58,34 +77,90 @@ class DataflowJobs(NamedTuple):
                     raise CorpusmillError(" ".join(str(refused).split())) from refused
         name = options.view_as(GoogleCloudOptions).job_name
         self.say(f"job {name} is under way already ({active}): waiting for it")
-        with _in_our_words(options):
+        with _job_named(options):
             wait_for(active, options)
 
     def _options_of(self, job: Job) -> PipelineOptions:
         options = for_phase(self.options, job.phase)
         cloud = options.view_as(GoogleCloudOptions)
         cloud.job_name = job_name(cloud.job_name or self.recipe, self.run_id, job.name)
-        labels = {"phase": job.phase, "recipe": self.recipe, "run": self.run_id}
-        add_labels(options, {f"corpusmill-{name}": value for name, value in labels.items()})
+        add_labels(options, labels_of(job.phase, self.recipe, self.run_id, self.workspace))
         return options
 
 
 def find_active(options: PipelineOptions) -> str | None:
     """The id of the job with the options' name that has not come to an end, if there is one."""
-    from google.cloud import dataflow
+    cloud = options.view_as(GoogleCloudOptions)
+    with _job_named(options):
+        for job in _active_jobs(_client(options), cloud, name=cloud.job_name):
+            if job.name == cloud.job_name:
+                return str(job.id)
+    return None
+
+
+def refuse_second(
+    options: PipelineOptions, workspace: Workspace, say: Callable[[str], None]
+) -> None:
+    """Refuse to start a job while another one works in the same folder.
+
+    The job of the options' own name is left out: it is this launch itself, which the service lists
+    as queued while its launcher builds the graph, or the attempt before it. An account that may not
+    list jobs goes on, with a line that says so.
+
+    Raises CorpusmillError naming the other job.
+    """
+    from google.api_core.exceptions import Forbidden
 
     cloud = options.view_as(GoogleCloudOptions)
+    try:
+        with _job_named(options):
+            client = _client(options)
+            others = [job for job in _active_jobs(client, cloud) if job.name != cloud.job_name]
+            found = [job for job in others if _works_in(job, workspace, client, cloud)]
+    except CorpusmillError as error:
+        if not isinstance(error.__cause__, Forbidden):
+            raise
+        say(
+            f"warning: not known whether another job works in {workspace.output}: give "
+            f"{cloud.service_account_email or 'the account'} the role roles/dataflow.viewer"
+        )
+        return
+    if found:
+        raise CorpusmillError(
+            f"Dataflow job {found[0].name} ({found[0].id}) works in {workspace.output}: wait for "
+            f"it, or stop it with gcloud dataflow jobs cancel {found[0].id} --region {cloud.region}"
+        )
+
+
+def _active_jobs(client: Any, cloud: GoogleCloudOptions, **wanted: str) -> Iterator[Any]:
+    from google.cloud import dataflow
+
     request = dataflow.ListJobsRequest(
         project_id=cloud.project,
         location=cloud.region,
         filter=dataflow.ListJobsRequest.Filter.ACTIVE,
-        name=cloud.job_name,
+        **wanted,
     )
-    with _in_our_words(options):
-        for job in _client(options)._jobs_client.list_jobs(request):
-            if job.name == cloud.job_name and not _is_over(job.current_state):
-                return str(job.id)
-    return None
+    for job in client._jobs_client.list_jobs(request):
+        if not _is_over(job.current_state):
+            yield job
+
+
+def _works_in(job: Any, workspace: Workspace, client: Any, cloud: GoogleCloudOptions) -> bool:
+    """Asks for the job itself: a list is promised to have summaries, which are without labels."""
+    from google.cloud import dataflow
+
+    wanted = folder_id(workspace)
+    if job.labels and job.labels.get(OUTPUT_LABEL) != wanted:
+        return False
+    request = dataflow.GetJobRequest(
+        project_id=cloud.project,
+        location=cloud.region,
+        job_id=job.id,
+        view=dataflow.JobView.JOB_VIEW_DESCRIPTION,
+    )
+    job = client._jobs_client.get_job(request)
+    return job.labels.get(OUTPUT_LABEL) == wanted and not _is_over(job.current_state)
 
 
 def _is_over(state: Any) -> bool:
@@ -121,7 +196,7 @@ def _already_there() -> type[Exception]:
 
 
 @contextmanager
-def _in_our_words(options: PipelineOptions) -> Iterator[None]:
+def _job_named(options: PipelineOptions) -> Iterator[None]:
     """One line for a job that failed, and for an API that refuses."""
     from apache_beam.runners.dataflow.dataflow_runner import DataflowRuntimeException
     from google.api_core.exceptions import GoogleAPIError

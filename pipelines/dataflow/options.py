@@ -13,6 +13,7 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     SetupOptions,
     StandardOptions,
+    TestOptions,
     WorkerOptions,
 )
 
@@ -51,7 +52,7 @@ def check(options: PipelineOptions) -> None:
             "Dataflow's workers need corpusmill: name an image that has it with "
             "--sdk_container_image (docs/dataflow.md says how to build one)"
         )
-    if not cloud.no_auth:
+    if not cloud.no_auth and not options.view_as(TestOptions).dry_run:
         _check_credentials(cloud)
 
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipelines.jobs import EXTRACT, PHASES
+from pipelines.default_recipe import DEFAULT_RECIPE
+from pipelines.phase_names import EXTRACT, PHASES
 from schemas.errors import UsageError
 
 FOLDER = r"^gs://[a-z0-9][-_.a-z0-9]+/[^\n\r*?]*[^/\n\r*?]$"
@@ -69,7 +70,7 @@ PARAMETERS = (
     Parameter(
         "recipe",
         "Recipe",
-        "Name of a packaged recipe, or a YAML file in Cloud Storage. Default: fineweb.",
+        f"Name of a packaged recipe, or a YAML file in Cloud Storage. Default: {DEFAULT_RECIPE}.",
         r"^([a-z0-9_-]+|gs://[^\n\r]+[.]ya?ml)$",
         phases=_FIRST,
     ),
@@ -102,7 +103,8 @@ PARAMETERS = (
     Parameter(
         "discard",
         "Discard an earlier run",
-        "Remove what the output folder holds of an earlier run first.",
+        "Remove first what the output folder holds of a run with another recipe or other inputs. "
+        "A run of the same, begun before, goes on.",
         BOOLEAN,
         "BOOLEAN",
         phases=_FIRST,

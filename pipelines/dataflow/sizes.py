@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pipelines.jobs import DEDUP, EXTRACT, FINISH, PACK, REPORT, SUMMARIZE, TOKENIZE, TOKENIZER
+from pipelines.phase_names import (
+    DEDUP,
+    EXTRACT,
+    FINISH,
+    PACK,
+    REPORT,
+    SUMMARIZE,
+    TOKENIZE,
+    TOKENIZER,
+)
 
 
 class WorkerSize(NamedTuple):
@@ -29,6 +38,6 @@ SIZES = {
     TOKENIZER: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
     TOKENIZE: WorkerSize("n2-standard-4", "14GB", 50, threads=1),
     PACK: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
-    SUMMARIZE: WorkerSize("n2-standard-4", "14GB", 50, threads=1),
-    REPORT: WorkerSize("n2-highmem-4", "28GB", 50, threads=1),
+    SUMMARIZE: WorkerSize("n2-standard-4", "6GB", 50, threads=1),
+    REPORT: WorkerSize("n2-highmem-2", "12GB", 50, threads=1),
 }

@@ -6,11 +6,12 @@ Fields are those of ContainerSpec and TemplateMetadata in the Dataflow API, v1b3
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pipelines.dataflow.parameters import Parameter, of_phase
 from pipelines.dataflow.sizes import SIZES
-from pipelines.jobs import (
+from pipelines.phase_names import (
     DEDUP,
     EXTRACT,
     FINISH,
@@ -45,15 +46,20 @@ class Images(NamedTuple):
     repository: str
     """Such as REGION-docker.pkg.dev/PROJECT/corpusmill."""
     tag: str
+    worker_reference: str | None = None
+    """The worker's image by digest, once it was pushed; else it is named by the tag."""
+    launcher_references: Mapping[str, str] = {}
+    """The same of the launchers, by phase."""
 
     @property
     def worker(self) -> str:
         """The image that workers run."""
-        return f"{self.repository}/worker:{self.tag}"
+        return self.worker_reference or f"{self.repository}/worker:{self.tag}"
 
     def launcher(self, phase: str) -> str:
         """The image that launches a phase."""
-        return f"{self.repository}/launcher-{phase}:{self.tag}"
+        tagged = f"{self.repository}/launcher-{phase}:{self.tag}"
+        return self.launcher_references.get(phase, tagged)
 
 
 def render(images: Images) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.jobs import EXTRACT, PHASES
+from pipelines.phase_names import EXTRACT, PHASES
 from tests.deploy.stand_ins import StandIns
 
 # A phase has the jobs that $STATE/jobs.PHASE lists; spark-submit carries out the one in the jar.

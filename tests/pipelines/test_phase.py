@@ -13,8 +13,8 @@ from pipelines import engine, summaries
 from pipelines.cli.main import run
 from pipelines.curate import curate, make_request
 from pipelines.demo import sample_path
-from pipelines.jobs import PHASES
 from pipelines.phase import NO_WORK, PhaseEnd, PhaseRequest, run_phase
+from pipelines.phase_names import PHASES
 from pipelines.phases import dedup
 from pipelines.report import write_report
 from pipelines.workspace import Workspace

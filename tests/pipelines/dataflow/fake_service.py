@@ -23,6 +23,9 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 _JOBS = re.compile(r"/v1b3/projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)/jobs")
+_ACTIVE = ("JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING")
+_SUMMARY = ("id", "name", "currentState")
+"""What lists are promised to have: `view` of ListJobsRequest says so."""
 
 
 def staged_graph(job: dict[str, Any]) -> beam_runner_api_pb2.Pipeline:
@@ -56,6 +59,12 @@ class FakeService:
 
     def names(self) -> list[str]:
         return [job["name"] for job in self.jobs.values()]
+
+    def add(self, name: str, state: str, **labels: str) -> str:
+        """A job that somebody else started; returns its id."""
+        job_id = f"2026-01-01_00_00_00-{len(self.jobs)}"
+        self.jobs[job_id] = {"id": job_id, "name": name, "currentState": state, "labels": labels}
+        return job_id
 
     def create(self, job: dict[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -97,8 +106,8 @@ class FakeService:
             query = parse_qs(url.query)
             jobs = list(self.jobs.values())
             if query.get("filter") in (["ACTIVE"], ["3"]):
-                jobs = [j for j in jobs if j["currentState"] == "JOB_STATE_RUNNING"]
-            return {"jobs": jobs}
+                jobs = [j for j in jobs if j["currentState"] in _ACTIVE]
+            return {"jobs": [{key: job[key] for key in _SUMMARY} for job in jobs]}
         if rest[1:] == ["messages"]:
             return {"jobMessages": self.messages[rest[0]]}
         return self.jobs[rest[0]]

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2
+from google.protobuf import json_format
 from rich.console import Console
 
 pytest.importorskip("google.cloud.dataflow")
@@ -22,18 +26,22 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions
 from apache_beam.runners.dataflow.internal import apiclient
 
 from pipelines import engine, summaries
+from pipelines.cli.main import run
 from pipelines.curate import curate, make_request
 from pipelines.dataflow.flex import PHASE_VARIABLE, launch, main
+from pipelines.dataflow.jobs import OUTPUT_LABEL, folder_id
 from pipelines.dataflow.options import IMAGE_VARIABLE
 from pipelines.dataflow.sizes import SIZES
 from pipelines.demo import sample_path
-from pipelines.jobs import PHASES
 from pipelines.phase import NO_WORK
+from pipelines.phase_names import PHASES
 from pipelines.phases import dedup
-from tests.pipelines.dataflow.fake_service import run_graph
+from pipelines.workspace import Workspace
+from schemas.errors import CorpusmillError
+from tests.pipelines.dataflow.fake_service import FakeService, run_graph
 from tests.pipelines.dataflow.store import mount
 
-IMAGE = "example/worker:1"
+IMAGE = "example/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
 FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 SET = "gate=null; quality=[]; pii.kinds=[]; tokenizer.vocab_size=400; "
 SET += "language.keep={en: 0.1, de: 0.1}; shards.tokens_per_shard=5000"
@@ -49,10 +57,14 @@ class Launcher:
     """What Dataflow's launcher does around our code."""
 
     def __init__(self, folder: Path) -> None:
+        self.service = FakeService()
+        """Knows of the jobs that are active; nothing is submitted to it here."""
+        self.endpoint = ""
         self._job_file = folder / "job_object"
         self.graph = beam_runner_api_pb2.Pipeline()
         self.job: dict[str, Any] = {}
         self.staged: list[str] = []
+        self.runs: set[str] = set()
 
     def launch(self, phase: str, *parameters: str) -> str | None:
         """Returns the name of the job that is in the file."""
@@ -64,7 +76,7 @@ class Launcher:
                 *parameters,
                 *("--project=a-project", "--region=europe-west1", "--no_auth"),
                 *("--temp_location=gs://bucket/temp", f"--job_name=launched-{phase}"),
-                f"--template_location={self._job_file}",
+                *(f"--template_location={self._job_file}", f"--dataflow_endpoint={self.endpoint}"),
             ],
         )
         self.job = json.loads(self._job_file.read_text())
@@ -80,7 +92,7 @@ class Launcher:
 
 
 @pytest.fixture
-def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
+def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launcher]:
     made = Launcher(tmp_path)
 
     def stage(client: Any, folder: str, name: str, stream: Any, *_: Any, **__: Any) -> None:
@@ -92,7 +104,8 @@ def launcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     )
     monkeypatch.setenv(IMAGE_VARIABLE, IMAGE)
     mount(tmp_path / "store", monkeypatch)
-    return made
+    with made.service.serving() as made.endpoint:
+        yield made
 
 
 @pytest.fixture
@@ -127,7 +140,15 @@ def check(launcher: Launcher, phase: str) -> None:
     assert launcher.staged == ["pipeline.pb"]
     assert job["name"] == f"launched-{phase}"
     assert job["type"] == "JOB_TYPE_BATCH"
-    assert job["labels"] == {"corpusmill-phase": phase}
+    run = job["labels"].pop("corpusmill-run")
+    assert re.fullmatch(r"[0-9a-f]{8}", run)
+    assert launcher.runs in (set(), {run})
+    launcher.runs.add(run)
+    assert job["labels"] == {
+        "corpusmill-phase": phase,
+        "corpusmill-recipe": "demo",
+        OUTPUT_LABEL: folder_id(Workspace(OUT)),
+    }
     (pool,) = job["environment"]["workerPools"]
     size = SIZES[phase]
     assert pool["machineType"] == size.machine_type
@@ -220,6 +241,58 @@ def test_steps_are_in_their_order(
     }
 
 
+@pytest.mark.slow
+def test_a_graph_can_be_looked_at_without_a_change(
+    launcher: Launcher, begin: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, graph = tmp_path / "store" / "bucket" / "runs" / "one", tmp_path / "graph.json"
+    for phase in PHASES:
+        launcher.launch(phase, *(begin if phase == "extract" else []))
+        run_graph(launcher.graph)
+    assert (folder / "run.json").exists()
+    cloud = ["--project=a-project", "--region=europe-west1", "--temp_location=gs://bucket/temp"]
+    may_change = {"lists", "clocks.json"}
+
+    def look(phase: str, *more: str) -> str:
+        before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        dry = ["--runner=DataflowRunner", *cloud, "--dry_run=True", f"--dataflow_job_file={graph}"]
+        assert run(["phase", phase, f"--output={OUT}", *more, *dry]) == 0
+        after = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+        changed = {p for p in before | after if before.get(p) != after.get(p)}
+        assert {p.relative_to(folder).parts[0] for p in changed} <= {".work"}
+        assert {p.parts[len(folder.parts) + 1] for p in changed} <= may_change
+        return capsys.readouterr().out.strip()
+
+    assert look("dedup") == "dedup: complete"
+    assert not graph.exists()
+    # Another input: extract has work, and the run that is finished stays so.
+    shutil.copy(folder.parents[1] / "crawl.warc.gz", folder.parents[1] / "more.warc.gz")
+    more = ["--input=gs://bucket/*.warc.gz", "--recipe=demo", "--segment-mb=0.05"]
+    more += [f"--set={one}" for one in SET.split("; ")]
+    assert look("extract", *more) == f"extract: job extract is in {graph}"
+    seen = json_format.Parse(graph.read_text(), beam_runner_api_pb2.Pipeline())
+    assert steps(seen) == ["Tasks", "Paths", "Extract"]
+    assert (folder / "run.json").exists()
+    # Deduplication that is to be done again takes no result away either.
+    may_change |= {"dedup", "clusters"}
+    (folder / ".work" / "dedup.done.json").unlink()
+    assert look("dedup") == f"dedup: job dedup-clusters is in {graph}"
+    assert list((folder / "clusters").iterdir())
+
+
+@pytest.mark.slow
+def test_a_run_that_keeps_nothing_ends(
+    launcher: Launcher, begin: list[str], tmp_path: Path
+) -> None:
+    """An error on the worker would have Dataflow try again, and fail the workflow."""
+    nothing = [begin[0], "--recipe=demo", "--overrides=language.keep={fi: 0.99}"]
+    for phase in PHASES:
+        launcher.launch(phase, *(nothing if phase == "extract" else []))
+        run_graph(launcher.graph)
+    record = json.loads((tmp_path / "store/bucket/runs/one/run.json").read_text())
+    assert record["phases"][-1]["kept"] == 0
+
+
 def run_main(monkeypatch: pytest.MonkeyPatch, phase: str, *arguments: str) -> int:
     monkeypatch.setenv(PHASE_VARIABLE, phase)
     return main(["--project=p", "--region=r", "--no_auth", *arguments])
@@ -269,3 +342,64 @@ def test_a_recipe_in_a_store(
     text = (repository / "pipelines" / "recipes" / "demo.yaml").read_text()
     (tmp_path / "store" / "bucket" / "mine.yaml").write_text(text)
     assert launcher.launch("extract", begin[0], "--recipe=gs://bucket/mine.yaml") == "extract"
+
+
+@pytest.mark.slow
+def test_the_same_launch_with_discard_goes_on(
+    launcher: Launcher, begin: list[str], tmp_path: Path
+) -> None:
+    """A workflow gives `discard` to extract whenever it runs."""
+    folder = tmp_path / "store" / "bucket" / "runs" / "one"
+    assert launcher.launch("extract", *begin, "--limit=5") == "extract"
+    run_graph(launcher.graph)
+    assert launcher.launch("extract", *begin, "--discard=true") == "extract"
+    run_graph(launcher.graph)
+    done = {path: path.stat().st_mtime_ns for path in (folder / ".work").rglob("*.parquet")}
+    assert done
+    assert launcher.launch("extract", *begin, "--discard=true") == NO_WORK
+    assert launcher.launch("dedup") == "dedup-clusters"
+    run_graph(launcher.graph)
+    assert launcher.launch("extract", *begin, "--discard=true") == NO_WORK
+    assert done.items() <= {p: p.stat().st_mtime_ns for p in folder.rglob("*.parquet")}.items()
+    assert (folder / ".work" / "dedup.done.json").exists()
+    # A removal that was stopped is finished, though the plan is the new one already.
+    (folder / ".work" / "discard.json").write_text("{}")
+    assert launcher.launch("extract", *begin, "--discard=true") == "extract"
+    assert not list(folder.rglob("*.parquet"))
+    assert not (folder / ".work" / "discard.json").exists()
+    # Another recipe is refused without it.
+    other = begin[2].replace("vocab_size=400", "vocab_size=401")
+    with pytest.raises(CorpusmillError, match="holds a run of recipe demo"):
+        launcher.launch("extract", *begin[:2], other, begin[3])
+    assert launcher.launch("extract", *begin[:2], other, begin[3], "--discard=true") == "extract"
+
+
+def test_a_second_launch_is_refused_before_it_touches_anything(
+    launcher: Launcher, begin: list[str], tmp_path: Path
+) -> None:
+    here = {OUTPUT_LABEL: folder_id(Workspace(OUT))}
+    found = launcher.service.add("theirs", "JOB_STATE_RUNNING", **here)
+    with pytest.raises(
+        CorpusmillError, match=rf"^Dataflow job theirs \({found}\) works in {OUT}: "
+    ):
+        launcher.launch("extract", *begin, "--discard=true")
+    assert not (tmp_path / "store" / "bucket" / "runs").exists()
+
+
+def test_a_launch_is_not_in_its_own_way(launcher: Launcher, begin: list[str]) -> None:
+    """While its launcher works, and when that is started again, the service lists the launch."""
+    here = {OUTPUT_LABEL: folder_id(Workspace(OUT))}
+    launcher.service.add("launched-extract", "JOB_STATE_QUEUED", **here)
+    assert launcher.launch("extract", *begin) == "extract"
+
+
+def test_an_account_that_may_not_look_goes_on(
+    launcher: Launcher, begin: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher.service.refuse = 403
+    assert launcher.launch("extract", *begin) == "extract"
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"not known whether another job works in {OUT}: give the account the role" in said
+    launcher.service.refuse = 400
+    with pytest.raises(CorpusmillError, match="^Dataflow refuses job launched-extract "):
+        launcher.launch("extract", *begin)

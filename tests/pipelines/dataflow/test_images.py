@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from pipelines.assets import CACHE_VARIABLE
 from pipelines.dataflow.flex import PHASE_VARIABLE
 from pipelines.dataflow.options import IMAGE_VARIABLE
-from pipelines.dataflow.templates import Images
+from pipelines.default_recipe import DEFAULT_RECIPE
 
 dockerfile_parse = pytest.importorskip("dockerfile_parse")
 
@@ -35,6 +36,10 @@ def last_stage(name: str) -> list[tuple[str, str]]:
 
 def values(found: list[tuple[str, str]], kind: str) -> list[str]:
     return [value for name, value in found if name == kind]
+
+
+def test_the_worker_has_the_lists_of_the_default_recipe() -> None:
+    assert f"RECIPE={DEFAULT_RECIPE}" in values(instructions("worker"), "ARG")
 
 
 def test_the_base_is_beams_image_of_our_beam() -> None:
@@ -119,11 +124,9 @@ def test_what_is_copied_exists_and_is_not_ignored(name: str) -> None:
         assert packages - {"tests", "benchmarks"} <= set(sources)
 
 
-def test_the_script_builds_what_the_templates_name() -> None:
-    script = (REPOSITORY / "deploy" / "dataflow" / "build.sh").read_text()
-    images = Images("$REPOSITORY", "$TAG")
-    assert f'"{images.worker}"' in script
-    assert f'"{images.launcher("$phase")}"' in script
+def test_google_s_launcher_has_no_default() -> None:
+    arguments = values(instructions("launcher"), "ARG")
+    assert arguments[:2] == ["LAUNCHER_IMAGE", "WORKER_IMAGE"]
 
 
 def test_the_script_is_sound() -> None:
@@ -136,6 +139,12 @@ def test_the_script_is_sound() -> None:
     assert script.stat().st_mode & 0o111
 
 
-def test_launch_defines_nothing_that_a_job_could_pickle() -> None:
-    text = (REPOSITORY / "deploy" / "dataflow" / "launch.py").read_text()
-    assert not re.search(r"^(def|class) ", text, re.MULTILINE)
+def test_the_launcher_s_file_is_the_program_of_the_package() -> None:
+    file = REPOSITORY / "deploy" / "dataflow" / "launch.py"
+    assert not re.search(r"^(def|class) ", file.read_text(), re.MULTILINE)  # nothing to pickle
+    environment = {**os.environ, PHASE_VARIABLE: "dedup", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, str(file)], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: parameter output is missing")

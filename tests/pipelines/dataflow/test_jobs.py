@@ -19,17 +19,20 @@ from rich.console import Console
 from pipelines import engine
 from pipelines.curate import CurateRequest, curate
 from pipelines.demo import sample_path
-from pipelines.jobs import EXTRACT, FINISH, Job
+from pipelines.jobs import Job
+from pipelines.phase_names import EXTRACT, FINISH
 from pipelines.recipes import load
+from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError, OutputError
 
 pytest.importorskip("google.cloud.dataflow")
 
 from apache_beam.runners.dataflow import dataflow_runner
 
-from pipelines.dataflow.jobs import DataflowJobs, find_active
+from pipelines.dataflow.jobs import OUTPUT_LABEL, DataflowJobs, find_active, folder_id
 from tests.pipelines.dataflow.fake_service import FakeService
 
+WORKSPACE = Workspace("gs://bucket/out")
 FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 
 
@@ -62,7 +65,8 @@ def options(service: FakeService, tmp_path: Path) -> Iterator[PipelineOptions]:
 
 
 def jobs_of(options: PipelineOptions, said: list[str] | None = None) -> DataflowJobs:
-    return DataflowJobs(options, "My Recipe", "0a1b2c3d", ([] if said is None else said).append)
+    say = ([] if said is None else said).append
+    return DataflowJobs(options, "My Recipe", "0a1b2c3d", WORKSPACE, say)
 
 
 def some_job(build: Callable[[beam.Pipeline], None], phase: str = EXTRACT) -> Job:
@@ -101,6 +105,7 @@ def test_the_graphs_that_the_service_gets_make_the_same_bytes(
             "corpusmill-phase": phase.split("-")[0],
             "corpusmill-recipe": "demo",
             "corpusmill-run": run,
+            OUTPUT_LABEL: folder_id(Workspace(str(tmp_path / "cloud"))),
         }
         (pool,) = job["environment"]["workerPools"]
         assert pool["workerHarnessContainerImage"] == "example/worker:1"
@@ -181,6 +186,24 @@ def test_two_drivers_at_once_share_one_job(
     first.join(60)
     assert len(service.jobs) == 1
     assert "under way already" in said[0]
+
+
+def test_a_job_in_the_same_folder_is_in_the_way(
+    service: FakeService, options: PipelineOptions
+) -> None:
+    """Whatever it is called, and whatever run it is about; lists have no labels."""
+    here = {OUTPUT_LABEL: folder_id(WORKSPACE)}
+    service.add("other", "JOB_STATE_RUNNING", **{OUTPUT_LABEL: "0" * 16})
+    service.add("unlabelled", "JOB_STATE_RUNNING")
+    service.add("over", "JOB_STATE_DONE", **here)
+    jobs_of(options).run(some_job(one_element))
+    found = service.add("corpusmill-extract-1", "JOB_STATE_PENDING", **here)
+    with pytest.raises(CorpusmillError) as refused:
+        jobs_of(options).run(some_job(never))
+    assert str(refused.value) == (
+        f"Dataflow job corpusmill-extract-1 ({found}) works in gs://bucket/out: wait for it, or "
+        f"stop it with gcloud dataflow jobs cancel {found} --region europe-west1"
+    )
 
 
 def fail(element: int) -> None:

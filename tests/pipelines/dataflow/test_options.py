@@ -21,7 +21,7 @@ from pipelines.dataflow import options as cloud_options
 from pipelines.dataflow.options import IMAGE_VARIABLE, add_labels, check, for_phase, job_name
 from pipelines.dataflow.sizes import SIZES
 from pipelines.engine import make_options
-from pipelines.jobs import PHASES
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
 
 WHOLE = ["--project=p", "--region=r", "--temp_location=gs://b/t", "--sdk_container_image=i"]
@@ -54,6 +54,36 @@ def test_what_is_missing_is_one_line(without: str, message: str) -> None:
         check(make_options("DataflowRunner", given))
     assert str(missing.value).startswith(message)
     assert "\n" not in str(missing.value)
+
+
+@pytest.mark.parametrize("option", ["--dry_run=True", "--template_location=gs://b/x"])
+@pytest.mark.parametrize("command", ["curate", "decide"])
+def test_a_whole_run_is_no_dry_run(
+    option: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ["--input=gs://b/a"] if command == "curate" else ["gs://b/annotated"]
+    given = [*source, "--output=gs://b/out", "--runner=DataflowRunner", *WHOLE, option]
+    assert run([command, *given]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {option.partition('=')[0]} builds one job and runs none")
+    assert len(error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--runner=DataflowRunner", "--dry_run=True"], "--dry_run needs --dataflow_job_file FILE"),
+        (["--runner=PrismRunner", "--dry_run=True"], "--dry_run does not go with this: --runner "),
+        (["--runner=DataflowRunner", "--template_location=x"], "--template_location does not go"),
+    ],
+)
+def test_a_dry_run_of_a_phase_says_where_to(
+    options: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["phase", "dedup", "--output=gs://b/out", *options]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert len(error.strip().splitlines()) == 1
 
 
 def test_the_command_line_says_it_before_any_work(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli.main import run
 from pipelines.dataflow.parameters import PARAMETERS, of_phase, parse
 from pipelines.dataflow.templates import Images, render
-from pipelines.jobs import PHASES
+from pipelines.phase_names import PHASES
 from schemas.errors import UsageError
 
 IMAGES = Images("REGION-docker.pkg.dev/PROJECT/corpusmill", "0.1.0")
@@ -109,3 +110,10 @@ def test_regexes_turn_wrong_values_down(name: str) -> None:
     assert re.match(parameter.regex, EXAMPLES[name])
     for value in WRONG[name]:
         assert not re.match(parameter.regex, value), value
+
+
+def test_a_launcher_of_no_phase_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for given in ("nonsense=r/x@sha256:1", "extract", "extract="):
+        command = ["deploy", "dataflow", "--repository=r", "--output=/nowhere"]
+        assert run([*command, f"--launcher-image={given}"]) == 2
+        assert capsys.readouterr().err.startswith(f"error: --launcher-image {given}: PHASE=REF")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pipelines.dataflow.parameters import of_phase
-from pipelines.jobs import DEDUP, EXTRACT, PHASES
+from pipelines.phase_names import DEDUP, EXTRACT, PHASES
 from pipelines.phases.dedup import MAX_ROUNDS
 
 STEP_KEYS = {
