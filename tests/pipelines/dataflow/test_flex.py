@@ -6,7 +6,6 @@ checked, and then run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -38,11 +37,11 @@ from pipelines.phase_names import PHASES
 from pipelines.phases import dedup
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError
+from tests.builders.outputs import sums
 from tests.pipelines.dataflow.fake_service import FakeService, run_graph
 from tests.pipelines.dataflow.store import mount
 
 IMAGE = "example/worker@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 SET = "gate=null; quality=[]; pii.kinds=[]; tokenizer.vocab_size=400; "
 SET += "language.keep={en: 0.1, de: 0.1}; shards.tokens_per_shard=5000"
 OUT = "gs://bucket/runs/one"
@@ -119,11 +118,6 @@ def begin(tmp_path: Path) -> list[str]:
         "--inputs=gs://bucket/*.warc.gz, gs://bucket/crawl.warc.gz",
         *("--recipe=demo", f"--overrides={SET}", "--segment_mb=0.05"),
     ]
-
-
-def sums(output: Path) -> dict[str, str]:
-    files = [p for name in FOLDERS for p in (output / name).rglob("*") if p.is_file()]
-    return {str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def steps(graph: beam_runner_api_pb2.Pipeline) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import threading
 import time
@@ -30,10 +29,10 @@ pytest.importorskip("google.cloud.dataflow")
 from apache_beam.runners.dataflow import dataflow_runner
 
 from pipelines.dataflow.jobs import OUTPUT_LABEL, DataflowJobs, find_active, folder_id
+from tests.builders.outputs import sums
 from tests.pipelines.dataflow.fake_service import FakeService
 
 WORKSPACE = Workspace("gs://bucket/out")
-FOLDERS = ("documents", "rejected", "errors", "clusters", "shards")
 
 
 @pytest.fixture(autouse=True)
@@ -71,11 +70,6 @@ def jobs_of(options: PipelineOptions, said: list[str] | None = None) -> Dataflow
 
 def some_job(build: Callable[[beam.Pipeline], None], phase: str = EXTRACT) -> Job:
     return Job(phase, phase, "nothing", build)
-
-
-def sums(output: Path) -> dict[str, str]:
-    files = [p for name in FOLDERS for p in (output / name).rglob("*") if p.is_file()]
-    return {str(p.relative_to(output)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 @pytest.mark.slow
