@@ -20,7 +20,11 @@ class Clocks:
     """Seconds and CPU seconds by phase; saved as phases end, so that a resumed run adds to what
     was spent before. What a killed phase spent is lost."""
 
-    def __init__(self, workspace: Workspace, key: str, watch: ResourceWatch) -> None:
+    def __init__(
+        self, workspace: Workspace, key: str, watch: ResourceWatch, keep: bool = True
+    ) -> None:
+        """Go on with the times that were saved under `key`; without `keep`, save nothing."""
+        self._keep = keep
         self._path = workspace.work("clocks.json")
         self._key = key
         self._watch = watch
@@ -55,7 +59,8 @@ class Clocks:
         self._begun = self._add(WHOLE, self._begun)
         times = {name: list(spent) for name, spent in self._times.items()}
         data = json.dumps({"key": self._key, "times": times})
-        storage.write_bytes(self._path, data.encode())
+        if self._keep:
+            storage.write_bytes(self._path, data.encode())
 
     def spent(self, name: str) -> Clock:
         """What a phase, or the WHOLE run, took so far."""

@@ -62,7 +62,8 @@ class Run(Driver):
         with self.workspace.locked():
             claim = check_output if self.settings.look_only else claim_output
             claim(self.plan, self.workspace, self.settings.resume)
-            self.clocks = Clocks(self.workspace, self.key, self.watch)
+            keep = not self.settings.look_only
+            self.clocks = Clocks(self.workspace, self.key, self.watch, keep)
             if self.settings.jobs.begins(DEDUP):
                 self.say_curve()
             record = self.carry_out()
@@ -280,6 +281,8 @@ class Run(Driver):
             recipe = self.plan.recipe
             graph = partial(summarize.build, parts=undone, workspace=self.workspace, recipe=recipe)
             line = f"{len(undone)} of {len(parts)} parts of the rows are not summarized"
+            if self.settings.jobs.begins(SUMMARIZE):
+                self._say(f"summarize: counting {rows:,} rows for the report")
             # The files of the run stay as they are: its parts that are done stay, too.
             self.settings.jobs.run(Job(SUMMARIZE, SUMMARIZE, line, graph))
         if summaries.missing(self.workspace, parts):

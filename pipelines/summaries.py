@@ -2,7 +2,9 @@
 
 The report is about every row of a run. Reading them takes about 0.03 ms a row: hours for a crawl.
 So above ROWS_AT_ONCE rows the workers count parts of the rows (phase summarize), and the report
-merges them. Parts stand in OUT/.work/facts until files of the run change.
+merges them. Parts stand in OUT/.work/facts until files of the run change. The report is the same
+either way, but for hosts: beyond those that are held, counts are lower bounds that depend on the
+order in which rows are met (pipelines.report.distribution).
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from apache_beam.options.pipeline_options import PipelineOptions
-from rich.console import Console
 
 from pipelines import engine
 from pipelines.carriers import check_runner
@@ -27,6 +26,7 @@ from pipelines.default_recipe import DEFAULT_RECIPE
 from pipelines.phase import PhaseEnd, PhaseRequest, run_phase
 from pipelines.phase_names import EXTRACT, PHASES
 from pipelines.plan import Plan
+from pipelines.progress import console_for
 from pipelines.reach import NamedPath, check_reach, workers_of
 from pipelines.workspace import Workspace
 from schemas.errors import CorpusmillError, UsageError
@@ -64,7 +64,7 @@ def launch(phase: str, arguments: Sequence[str]) -> PhaseEnd:
         check_reach(options, [NamedPath("output", values["output"])])
         check_runner(options)
     options = for_phase(options, phase)
-    console = Console(stderr=True)
+    console = console_for()
     request = PhaseRequest(
         phase,
         values["output"],
@@ -74,7 +74,7 @@ def launch(phase: str, arguments: Sequence[str]) -> PhaseEnd:
         annotate=values.get("annotate") == "true",
         submit=True,
         replace=values.get("discard") == "true",
-        before=partial(_label_and_look, options, phase, console.print),
+        before=partial(_label_and_look, options, phase, partial(console.print, markup=False)),
     )
     return run_phase(request, console, quiet=True)
 

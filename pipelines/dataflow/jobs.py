@@ -115,8 +115,8 @@ def refuse_second(
     try:
         with _job_named(options):
             client = _client(options)
-            others = [job for job in _active_jobs(client, cloud) if job.name != cloud.job_name]
-            found = [job for job in others if _works_in(job, workspace, client, cloud)]
+            others = (job for job in _active_jobs(client, cloud) if job.name != cloud.job_name)
+            found = next((o for o in others if _works_in(o, workspace, client, cloud)), None)
     except CorpusmillError as error:
         if not isinstance(error.__cause__, Forbidden):
             raise
@@ -125,10 +125,10 @@ def refuse_second(
             f"{cloud.service_account_email or 'the account'} the role roles/dataflow.viewer"
         )
         return
-    if found:
+    if found is not None:
         raise CorpusmillError(
-            f"Dataflow job {found[0].name} ({found[0].id}) works in {workspace.output}: wait for "
-            f"it, or stop it with gcloud dataflow jobs cancel {found[0].id} --region {cloud.region}"
+            f"Dataflow job {found.name} ({found.id}) works in {workspace.output}: wait for it, or "
+            f"stop it with gcloud dataflow jobs cancel {found.id} --region {cloud.region}"
         )
 
 
@@ -151,7 +151,7 @@ def _works_in(job: Any, workspace: Workspace, client: Any, cloud: GoogleCloudOpt
     from google.cloud import dataflow
 
     wanted = folder_id(workspace)
-    if job.labels and job.labels.get(OUTPUT_LABEL) != wanted:
+    if job.labels.get(OUTPUT_LABEL, wanted) != wanted:
         return False
     request = dataflow.GetJobRequest(
         project_id=cloud.project,

@@ -12,12 +12,12 @@ import hashlib
 import time
 from collections.abc import Iterator
 
-import apache_beam as beam
 import pyarrow as pa
 
 from pipelines import storage
 from pipelines.phases.token_rows import Dtype, TokenRow, load_rows, read_index
 from pipelines.phases.tokenize import FOLDER, TOKEN_ROW, index_file, token_file
+from pipelines.same_versions import Versioned
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 
 FEW_REFERENCES = 200_000
@@ -42,10 +42,11 @@ def run_name(tasks: tuple[str, ...]) -> str:
     return "merged-" + hashlib.sha256("\n".join(tasks).encode()).hexdigest()[:16]
 
 
-class MergeDoFn(beam.DoFn):
+class MergeDoFn(Versioned):
     """Task names -> name of their merged run, unless they hold nothing."""
 
     def __init__(self, workspace: Workspace, dtype: Dtype, key: str) -> None:
+        super().__init__()
         self._workspace = workspace
         self._dtype = dtype
         self._key = key

@@ -97,13 +97,14 @@ def _same(value: Any) -> Any:
     return value
 
 
-class SampleDoFn(beam.DoFn):
+class SampleDoFn(Versioned):
     """Task names -> (0, (file of chosen texts, CPU seconds)), one file a bundle.
 
     A bundle that is repeated leaves a file that nobody names.
     """
 
     def __init__(self, workspace: Workspace, share: float) -> None:
+        super().__init__()
         self._workspace = workspace
         self._share = share
 

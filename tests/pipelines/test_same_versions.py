@@ -12,9 +12,10 @@ from pipelines.curate import curate, make_request
 from pipelines.demo import sample_path
 from pipelines.phases.extract import ExtractDoFn
 from pipelines.phases.finish import FinishDoFn
+from pipelines.phases.merge import MergeDoFn
 from pipelines.phases.pack import PackDoFn
 from pipelines.phases.tokenize import TokenizeDoFn
-from pipelines.phases.tokenizer import TrainDoFn
+from pipelines.phases.tokenizer import SampleDoFn, TrainDoFn
 from pipelines.same_versions import Versioned, check_versions
 from schemas.errors import UsageError
 
@@ -45,7 +46,10 @@ def test_an_uninstalled_checkout_has_no_version_to_compare() -> None:
     check_versions(HERE, {**HERE, "corpusmill": "source"})
 
 
-@pytest.mark.parametrize("kind", [ExtractDoFn, FinishDoFn, TrainDoFn, TokenizeDoFn, PackDoFn])
+@pytest.mark.parametrize(
+    "kind",
+    [ExtractDoFn, FinishDoFn, SampleDoFn, TrainDoFn, TokenizeDoFn, MergeDoFn, PackDoFn],
+)
 def test_whatever_leaves_files_is_checked(kind: type) -> None:
     assert issubclass(kind, Versioned)
     assert "setup" not in vars(kind)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli.main import run
+from pipelines.scaling.unit_costs import FINEWEB
+from pipelines.scaling.work import CC_MAIN_2024_22
 
 
 def estimate(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -48,6 +50,13 @@ def test_other_costs_are_read_and_strange_ones_refused(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     path = tmp_path / "costs.json"
+    ours = json.loads(FINEWEB.read_text())["costs"]
+    path.write_text(json.dumps({"costs": ours | {"page_ms": ours["page_ms"] + 100}}))
+    before, after = (
+        json.loads(estimate(capsys, *more, "--json"))["phases"][0]["cpu_seconds"]
+        for more in ([], ["--costs", str(path)])
+    )
+    assert after - before == pytest.approx(0.1 * CC_MAIN_2024_22.pages)
     path.write_text("{}")
     assert run(["estimate", "--costs", str(path)]) == 1
     assert "holds no unit costs" in capsys.readouterr().err

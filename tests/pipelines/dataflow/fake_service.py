@@ -107,7 +107,11 @@ class FakeService:
             jobs = list(self.jobs.values())
             if query.get("filter") in (["ACTIVE"], ["3"]):
                 jobs = [j for j in jobs if j["currentState"] in _ACTIVE]
-            return {"jobs": [{key: job[key] for key in _SUMMARY} for job in jobs]}
+            # The service's own labels may be there, ours need not.
+            own = {"goog-dataflow-provided": "yes"}
+            return {
+                "jobs": [{**{key: job[key] for key in _SUMMARY}, "labels": own} for job in jobs]
+            }
         if rest[1:] == ["messages"]:
             return {"jobMessages": self.messages[rest[0]]}
         return self.jobs[rest[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,3 +65,33 @@ def test_top_counts_are_exact_within_capacity() -> None:
     summary.add({"b": 2, "a": 2, "c": 5})
     assert summary.top(2) == [("c", 5), ("a", 2)]
     assert (summary.names, summary.missed) == (3, 0)
+
+
+PARTS = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=30), min_size=1, max_size=6)
+
+
+@given(PARTS, st.randoms())
+def test_merged_top_counts_are_lower_bounds_in_any_order(parts: list[list[str]], dice: Any) -> None:
+    truth = Counter(name for part in parts for name in part)
+    dice.shuffle(parts)
+    merged = TopCounts(4)
+    for part in parts:
+        summary = TopCounts(4)
+        for start in range(0, len(part), 7):
+            summary.add(Counter(part[start : start + 7]))
+        merged.merge(TopCounts.restored(summary.state(), 4))
+    held = dict(merged.top(100))
+    assert len(held) <= 4
+    for name, count in truth.items():
+        assert count - merged.missed <= held.get(name, 0) <= count
+
+
+@given(st.lists(st.lists(FLOATS, max_size=20), max_size=6))
+def test_merged_distributions_are_those_of_all_values(parts: list[list[float]]) -> None:
+    whole, merged = Distribution(), Distribution()
+    whole.add([value for part in parts for value in part])
+    for part in parts:
+        summary = Distribution()
+        summary.add(part)
+        merged.merge(Distribution.restored(summary.state()))
+    assert merged.state() == whole.state()
