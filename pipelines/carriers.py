@@ -30,7 +30,7 @@ def check_whole_run(options: PipelineOptions) -> None:
             "--output_executable_path makes a jar of one job, and a run has several: "
             "use `corpusmill phase NAME` for each of them"
         )
-    given = engine.submits_nothing(options)
+    given = engine.option_that_only_builds(options)
     if given is not None:
         raise UsageError(
             f"{given} builds one job and runs none, and each job of a run needs the one before "
@@ -43,7 +43,7 @@ def graph_file(options: PipelineOptions) -> str | None:
 
     Raises UsageError for options that do not say so in full.
     """
-    given = engine.submits_nothing(options)
+    given = engine.option_that_only_builds(options)
     if given is None:
         return None
     if given != "--dry_run" or engine.runner_name(options) not in CLOUD_RUNNERS:

@@ -81,7 +81,7 @@ def makes_jar(options: PipelineOptions) -> bool:
     return bool(options.view_as(PortableOptions).output_executable_path)
 
 
-def submits_nothing(options: PipelineOptions) -> str | None:
+def option_that_only_builds(options: PipelineOptions) -> str | None:
     """The option, if one is given, by which Beam builds a job for Dataflow and runs none."""
     if options.view_as(TestOptions).dry_run:
         return "--dry_run"
