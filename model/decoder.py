@@ -1,0 +1,133 @@
+"""The decoder. It knows nothing of devices, ranks or optimizers: plans in `training.parallel` do.
+
+Modules keep their names wherever they run: a pipeline stage holds a part of the same tree.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from model.attention import Visibility
+from model.cache import KeyValueCache, LayerCache
+from model.config import ModelConfig
+from model.cross_entropy import CHUNK_TOKENS, loss_sums
+from model.feed_forward import SwiGLU
+from model.initial import initial_weight
+from model.norm import RMSNorm
+from model.rope import rotation
+from model.self_attention import SelfAttention, Surroundings
+
+
+class Block(nn.Module):
+    """Attention and feed-forward network, each behind a norm and beside the residual."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm = RMSNorm(config.dim, config.norm_eps)
+        self.attention = SelfAttention(config, layer)
+        self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
+        self.ffn = SwiGLU(config)
+
+    def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
+        """[B, T, dim] -> [B, T, dim]."""
+        x = x + self.attention(self.attention_norm(x), around, cache)
+        return x + self.ffn(self.ffn_norm(x))
+
+
+class Head(nn.Module):
+    """From the last hidden state to logits, or to sums of the loss."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(config.vocab_size, config.dim))
+        self.chunk_tokens = CHUNK_TOKENS
+
+    def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
+        """hidden [B, T, dim] -> logits [B, T, V]; with labels [B, T] -> sums [2], see
+        `loss_sums`."""
+        if labels is None:
+            return nn.functional.linear(hidden, self.weight)
+        return loss_sums(hidden.flatten(0, 1), self.weight, labels.flatten(), self.chunk_tokens)
+
+
+class Decoder(nn.Module):
+    """A Llama-family decoder, or consecutive layers of one.
+
+    `layers`, `with_embedding` and `with_head` cut out a pipeline stage: without the embedding it
+    takes hidden states in place of tokens, without the head it returns them.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        layers: range | None = None,
+        with_embedding: bool = True,
+        with_head: bool = True,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.dim) if with_embedding else None
+        held = range(config.n_layers) if layers is None else layers
+        self.layers = nn.ModuleDict({str(layer): Block(config, layer) for layer in held})
+        self.norm = RMSNorm(config.dim, config.norm_eps) if with_head else None
+        self.head = Head(config) if with_head else None
+        if config.tie_embeddings and self.embedding is not None and self.head is not None:
+            self.head.weight = cast(nn.Parameter, self.embedding.weight)
+        self.attention_kernel = "auto"
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        labels: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """tokens [B, T] (hidden states [B, T, dim] without the embedding) -> logits [B, T, V].
+
+        `positions` [B or 1, T] default to 0, 1, ...; `documents` [B or 1, T] tell which tokens may
+        see each other, by default all; with `labels` [B, T] the result is sums [2], see
+        `loss_sums`; without the head it is hidden states [B, T, dim].
+        """
+        hidden = tokens if self.embedding is None else self.embedding(tokens)
+        around = self.surroundings(tokens, positions, documents, cache)
+        for name, block in self.layers.items():
+            hidden = block(hidden, around, None if cache is None else cache.layers[int(name)])
+        if self.norm is None or self.head is None:
+            return hidden
+        return self.head(self.norm(hidden), labels)
+
+    def surroundings(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        documents: Tensor | None,
+        cache: KeyValueCache | None,
+    ) -> Surroundings:
+        """What all layers share of this batch."""
+        length = tokens.shape[1]
+        if positions is None:
+            past = 0 if cache is None else cache.length
+            positions = torch.arange(past, past + length, device=tokens.device)[None]
+        if cache is None:
+            see = Visibility(positions, positions, documents, documents, aligned=True)
+            total = length
+        else:
+            batch = tokens.shape[0]
+            own = torch.zeros_like(positions) if documents is None else documents
+            own = own.expand(batch, -1)
+            keys, key_documents = cache.announce(positions.expand(batch, -1), own)
+            see = Visibility(positions, keys, own, key_documents)
+            total = cache.length
+        turn = rotation(self.config, positions, total) if self.config.position == "rope" else None
+        return Surroundings(see, turn, None, self.attention_kernel)
+
+    def initialize(self, seed: int) -> None:
+        """Draw all weights, see `initial_weight`."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(initial_weight(self.config, name, parameter.shape, seed))
