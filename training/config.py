@@ -138,7 +138,7 @@ class Samples(Section):
     """Text generated as the model trains."""
 
     every: int = Field(ge=1)
-    prompts: list[str] = [""]
+    prompts: tuple[str, ...] = ("",)
     max_new_tokens: int = Field(64, ge=1)
     temperature: float = Field(0.8, ge=0)
 
