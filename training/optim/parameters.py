@@ -1,0 +1,69 @@
+"""The parameters of a model in parts, under the names that the whole model gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+_WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.")
+"""What torch.compile and activation checkpointing put into names."""
+
+_NOT_ORTHOGONALIZED = ("embedding", "head", "router")
+"""Modules whose matrices Muon leaves to AdamW: rows of the first two belong to single tokens, those
+of a router to single experts (arXiv 2502.16982, section 2.2)."""
+
+
+def plain_name(name: str) -> str:
+    """A parameter's name without what wrappers add to it: the same on any layout."""
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
+
+
+def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
+    """The trainable parameters held here, by plain name; tied ones once."""
+    for part in parts:
+        for name, parameter in part.named_parameters():
+            if parameter.requires_grad:
+                yield plain_name(name), parameter
+
+
+def model_state(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """What a checkpoint holds of a model: parameters and persistent buffers by plain name.
+
+    The tensors are those of the model, so loading into them loads the model. Of tied parameters
+    the first name alone is kept.
+    """
+    state: dict[str, Tensor] = {}
+    for part in parts:
+        kept = part.state_dict(keep_vars=True)
+        seen: set[int] = set()
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and id(value) not in seen:
+                seen.add(id(value))
+                state[plain_name(name)] = value.detach()
+    return state
+
+
+def is_decayed(parameter: Tensor) -> bool:
+    """Whether weight decay applies: to matrices and stacks of them, the embedding's among them, not
+    to norms and biases.
+
+    The shape is the model's own, however it is cut over ranks. OLMo 2 (arXiv 2501.00656) leaves
+    embeddings out; GPT-3's and Llama's recipes, followed here, do not.
+    """
+    return parameter.ndim >= 2
+
+
+def is_orthogonalized(name: str, parameter: Tensor) -> bool:
+    """Whether Muon updates a parameter: matrices between hidden states, and stacks of them."""
+    modules = name.split(".")[:-1]
+    return parameter.ndim >= 2 and not any(m in _NOT_ORTHOGONALIZED for m in modules)
+
+
+def kind_of(parameter: Tensor) -> Any:
+    """Parameters that one fused kernel may take together: plain ones, or those of one mesh."""
+    return parameter.device_mesh if isinstance(parameter, DTensor) else None
