@@ -1,1 +1,1 @@
-"""The network. Empty until pretraining lands; the shards it will read are opened in training/."""
+"""The network: a Llama-family decoder and its parts."""

@@ -1,76 +1,26 @@
-"""Attention behind one function: who sees whom is one rule, whichever kernel computes it.
-
-A query sees a key of its own document that lies at its position or before it, and within the
-window. Positions restart with each document, or run on where documents are not told apart.
-"""
+"""Attention behind one function: who sees whom is one rule, whichever kernel computes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
-from torch.nn import functional
 
+from model.kernels.flex import flex
+from model.kernels.sdpa import sdpa
+from model.kernels.varlen import varlen
+from model.visibility import Visibility
 
-@dataclass(eq=False)
-class Visibility:
-    """Who sees whom in one batch. Kernels keep what they derive from it, for all layers."""
-
-    query_positions: Tensor
-    """[B or 1, Tq], whole numbers."""
-    key_positions: Tensor
-    """[B or 1, Tk]."""
-    query_documents: Tensor | None = None
-    """[B or 1, Tq]: equal numbers are the same document; None: all is one document."""
-    key_documents: Tensor | None = None
-    aligned: bool = False
-    """Queries and keys are the same tokens, in the order of their positions."""
-    derived: dict[object, object] = field(default_factory=dict)
-
-    @property
-    def is_plain_causal(self) -> bool:
-        """Whether nothing but the order decides."""
-        return self.aligned and self.query_documents is None
-
-    def dense(self, window: int | None) -> Tensor:
-        """The rule as booleans [B or 1, 1, Tq, Tk]; True where a query sees a key."""
-        key = ("dense", window)
-        if key not in self.derived:
-            self.derived[key] = self._dense(window)
-        found = self.derived[key]
-        assert isinstance(found, Tensor)
-        return found
-
-    def _dense(self, window: int | None) -> Tensor:
-        distance = self.query_positions[:, :, None] - self.key_positions[:, None, :]
-        seen = distance >= 0
-        if window is not None:
-            seen = seen & (distance < window)
-        if self.query_documents is not None and self.key_documents is not None:
-            seen = seen & (self.query_documents[:, :, None] == self.key_documents[:, None, :])
-        return seen[:, None]
-
+__all__ = ["KERNELS", "Visibility", "attention", "best_kernel"]
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Visibility, "int | None", "Tensor | None"], Tensor]
 
-
-def _sdpa(
-    q: Tensor, k: Tensor, v: Tensor, see: Visibility, window: int | None, slopes: Tensor | None
-) -> Tensor:
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    grouped = q.shape[1] != k.shape[1]
-    length = k.shape[2]
-    if see.is_plain_causal and slopes is None and (window is None or window >= length):
-        out = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
-    else:
-        mask = see.dense(window)
-        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
-    return out.transpose(1, 2)
-
-
-KERNELS: dict[str, Kernel] = {"sdpa": _sdpa}
+KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "varlen": varlen, "flex": flex}
 """By name: (q, k, v, visibility, window, alibi slopes) -> [B, Tq, H, d]."""
+
+_FLEX_BLOCK = 128
+"""Queries that FlexAttention handles together: for fewer a dense mask is the smaller one."""
 
 
 def attention(
@@ -88,10 +38,22 @@ def attention(
     q [B, Tq, H, d], k and v [B, Tk, K, d] with K dividing H -> [B, Tq, H, d]. `slopes` [H] are
     ALiBi's. `auto` takes the fastest kernel that is exact for the device, type and rule.
     """
-    name = best_kernel(q, see) if kernel == "auto" else kernel
+    name = best_kernel(q, see, window, slopes) if kernel == "auto" else kernel
     return KERNELS[name](q, k, v, see, window, slopes)
 
 
-def best_kernel(q: Tensor, see: Visibility) -> str:
-    """The name that `auto` stands for."""
-    return "sdpa"
+def best_kernel(q: Tensor, see: Visibility, window: int | None, slopes: Tensor | None) -> str:
+    """The name that `auto` stands for, for queries [B, Tq, H, d].
+
+    sdpa where it needs no mask, where the mask is small (few queries, as in generation) and off
+    CUDA; varlen for packed documents and windows in half precision; flex for the rest: queries
+    that are not their keys (context parallelism, a cache), ALiBi, float32.
+    """
+    if q.device.type != "cuda" or (slopes is None and see.is_plain_causal(window)):
+        return "sdpa"
+    half = q.dtype in (torch.bfloat16, torch.float16)
+    # Flash attention's sizes: multiples of 8 up to 256.
+    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
+    if see.aligned and slopes is None and half and fits:
+        return "varlen"
+    return "flex" if q.shape[1] >= _FLEX_BLOCK else "sdpa"

@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from model.attention import Visibility
+from model.alibi import alibi_slopes
 from model.cache import KeyValueCache, LayerCache
 from model.config import ModelConfig
 from model.cross_entropy import CHUNK_TOKENS, loss_sums
@@ -19,6 +19,7 @@ from model.initial import initial_weight
 from model.norm import RMSNorm
 from model.rope import rotation
 from model.self_attention import SelfAttention, Surroundings
+from model.visibility import Visibility
 
 
 class Block(nn.Module):
@@ -115,16 +116,17 @@ class Decoder(nn.Module):
             positions = torch.arange(past, past + length, device=tokens.device)[None]
         if cache is None:
             see = Visibility(positions, positions, documents, documents, aligned=True)
-            total = length
         else:
             batch = tokens.shape[0]
             own = torch.zeros_like(positions) if documents is None else documents
             own = own.expand(batch, -1)
             keys, key_documents = cache.announce(positions.expand(batch, -1), own)
             see = Visibility(positions, keys, own, key_documents)
-            total = cache.length
-        turn = rotation(self.config, positions, total) if self.config.position == "rope" else None
-        return Surroundings(see, turn, None, self.attention_kernel)
+        config, device = self.config, tokens.device
+        if config.position == "alibi":
+            slopes = alibi_slopes(config.n_heads, device)
+            return Surroundings(see, None, slopes, self.attention_kernel)
+        return Surroundings(see, rotation(config, positions), None, self.attention_kernel)
 
     def initialize(self, seed: int) -> None:
         """Draw all weights, see `initial_weight`."""

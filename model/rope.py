@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig, RopeConfig
+from model.config import ModelConfig
+from model.rope_scaling import SCALINGS, Frequencies
 
 
-class Frequencies(NamedTuple):
-    """What turns a position into a rotation."""
-
-    inverse: Tensor
-    """Radians a position of each pair, float32 [head_size / 2]."""
-    magnitude: float
-    """Factor on cos and sin."""
-
-
-def _plain(theta: float, size: int, device: torch.device | None) -> Tensor:
-    exponents = torch.arange(0, size, 2, dtype=torch.float32, device=device) / size
-    return 1.0 / theta**exponents
-
-
-def _none(
-    rope: RopeConfig, size: int, original: int, length: int, device: torch.device | None
-) -> Frequencies:
-    return Frequencies(_plain(rope.theta, size, device), 1.0)
-
-
-Scaling = Callable[[RopeConfig, int, int, int, "torch.device | None"], Frequencies]
-
-SCALINGS: dict[str, Scaling] = {"none": _none}
-"""By name: (rope, head_size, original_len, length, device) -> Frequencies, where `length` is how
-many positions are looked at now."""
-
-
-def frequencies(
-    config: ModelConfig, length: int, device: torch.device | None = None
-) -> Frequencies:
-    """Frequencies of a model for sequences of `length` positions."""
+def frequencies(config: ModelConfig, positions: Tensor) -> Frequencies:
+    """Frequencies of a model for `positions`, whole numbers of any shape."""
     rope = config.rope
     original = rope.original_len or config.max_seq_len
-    return SCALINGS[rope.scaling](rope, config.head_size, original, length, device)
+    return SCALINGS[rope.scaling](rope, config.head_size, original, positions)
 
 
 class Rotation(NamedTuple):
@@ -54,9 +25,13 @@ class Rotation(NamedTuple):
     sin: Tensor
 
 
-def rotation(config: ModelConfig, positions: Tensor, length: int) -> Rotation:
-    """The rotation of whole-number `positions` [B or 1, T]."""
-    inverse, magnitude = frequencies(config, length, positions.device)
+def rotation(config: ModelConfig, positions: Tensor) -> Rotation:
+    """The rotation of whole-number `positions` [B or 1, T].
+
+    Computed anew for every batch and held in no buffer: a cast of the model cannot round it. In
+    bfloat16 positions 15962 and 15968 are the same number.
+    """
+    inverse, magnitude = frequencies(config, positions)
     angles = positions[..., None].float() * inverse
     angles = torch.cat((angles, angles), dim=-1)[:, :, None, :]
     return Rotation(angles.cos() * magnitude, angles.sin() * magnitude)

@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from model.attention import Visibility, attention
+from model.attention import attention
 from model.cache import LayerCache
 from model.config import ModelConfig
 from model.norm import RMSNorm
 from model.rope import Rotation, rotate
+from model.visibility import Visibility
 
 
 class Surroundings(NamedTuple):

@@ -1,0 +1,1 @@
+"""Weights of Hugging Face model folders, read and written without transformers."""
