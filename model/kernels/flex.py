@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from model.visibility import Visibility
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 def flex(
     q: Tensor, k: Tensor, v: Tensor, see: Visibility, window: int | None, slopes: Tensor | None
 ) -> Tensor:
     """See `model.attention.attention`. A query that sees no key gets zeros."""
+    # Imported here: it costs most of a second.
+    from torch.nn.attention.flex_attention import flex_attention
+
     mask = see.derive(("flex", window), lambda: _block_mask(see, window))
-    run: Callable[..., Tensor] = _compiled(flex_attention) if q.is_cuda else flex_attention
-    out = run(
+    run: Any = _compiled(flex_attention) if q.is_cuda else flex_attention
+    out: Tensor = run(
         q.transpose(1, 2),
         k.transpose(1, 2),
         v.transpose(1, 2),
@@ -48,6 +53,8 @@ def _row(values: Tensor) -> Row:
 
 
 def _block_mask(see: Visibility, window: int | None) -> BlockMask:
+    from torch.nn.attention.flex_attention import create_block_mask
+
     queries, keys = see.query_positions, see.key_positions
     documents = (see.query_documents, see.key_documents)
     rows = max(x.shape[0] for x in (queries, keys, *documents) if x is not None)
@@ -61,10 +68,11 @@ def _block_mask(see: Visibility, window: int | None) -> BlockMask:
             sees = sees & (distance < window)
         return sees if together is None else sees & together(b, i, j)
 
-    build = _compiled(create_block_mask) if queries.is_cuda else create_block_mask
+    build: Any = _compiled(create_block_mask) if queries.is_cuda else create_block_mask
     batch = rows if rows > 1 else None
-    mask = build(seen, batch, None, queries.shape[1], keys.shape[1], device=queries.device)
-    assert isinstance(mask, BlockMask)
+    mask: BlockMask = build(
+        seen, batch, None, queries.shape[1], keys.shape[1], device=queries.device
+    )
     return mask
 
 
