@@ -49,12 +49,15 @@ class MoEConfig(Section):
     """Hidden width of one expert; default: the model's ffn_dim."""
     n_shared: int = Field(0, ge=0)
     """Experts that see every token (DeepSeekMoE, arXiv 2401.06066)."""
+    score: Literal["softmax", "sigmoid"] = "softmax"
+    """Of an expert, from the router's logits (sigmoid: DeepSeek-V3, arXiv 2412.19437, eq. 15)."""
     normalize_top_k: bool = True
     """Weights of the chosen experts sum to one."""
     balance: Literal["loss", "bias"] = "loss"
     """`loss`: an auxiliary loss a sequence; `bias`: a bias on the choice alone, moved against the
     load after each step (DeepSeek-V3, arXiv 2412.19437, section 2.1.2)."""
     aux_coef: float = Field(0.01, ge=0)
+    """Of the auxiliary loss; without effect for `bias`."""
     z_coef: float = Field(0.001, ge=0)
     """Router z-loss (ST-MoE, arXiv 2202.08906, equation 5)."""
     bias_update_rate: float = Field(0.001, ge=0)

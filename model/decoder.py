@@ -5,6 +5,7 @@ Modules keep their names wherever they run: a pipeline stage holds a part of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -16,6 +17,7 @@ from model.config import ModelConfig
 from model.cross_entropy import CHUNK_TOKENS, loss_sums
 from model.feed_forward import SwiGLU
 from model.initial import initial_weight
+from model.moe import MoE
 from model.norm import RMSNorm
 from model.rope import rotation
 from model.self_attention import SelfAttention, Surroundings
@@ -30,12 +32,16 @@ class Block(nn.Module):
         self.attention_norm = RMSNorm(config.dim, config.norm_eps)
         self.attention = SelfAttention(config, layer)
         self.ffn_norm = RMSNorm(config.dim, config.norm_eps)
-        self.ffn = SwiGLU(config)
+        self.ffn = SwiGLU(config) if config.moe is None else MoE(config)
+        self.sparse = config.moe is not None
 
     def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
         """[B, T, dim] -> [B, T, dim]."""
         x = x + self.attention(self.attention_norm(x), around, cache)
-        return x + self.ffn(self.ffn_norm(x))
+        if not self.sparse:
+            return x + self.ffn(self.ffn_norm(x))
+        documents = around.see.query_documents
+        return x + self.ffn(self.ffn_norm(x), None if documents is None else documents >= 0)
 
 
 class Head(nn.Module):
@@ -91,8 +97,8 @@ class Decoder(nn.Module):
         """tokens [B, T] (hidden states [B, T, dim] without the embedding) -> logits [B, T, V].
 
         `positions` [B or 1, T] default to 0, 1, ...; `documents` [B or 1, T] tell which tokens may
-        see each other, by default all; with `labels` [B, T] the result is sums [2], see
-        `loss_sums`; without the head it is hidden states [B, T, dim].
+        see each other, by default all; padding has a number below 0. With `labels` [B, T] the
+        result is sums [2], see `loss_sums`; without the head it is hidden states [B, T, dim].
         """
         hidden = tokens if self.embedding is None else self.embedding(tokens)
         around = self.surroundings(tokens, positions, documents, cache)
@@ -133,3 +139,19 @@ class Decoder(nn.Module):
         with torch.no_grad():
             for name, parameter in self.named_parameters():
                 parameter.copy_(initial_weight(self.config, name, parameter.shape, seed))
+        for layer in self.moe_layers():
+            layer.reset_buffers()
+
+    def moe_layers(self) -> Iterator[MoE]:
+        """The sparse layers held here, in order: their loads, losses' factor and bias."""
+        return (module for module in self.modules() if isinstance(module, MoE))
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters held here that a token passes through: all but the experts not chosen."""
+        idle = 0
+        for layer in self.moe_layers():
+            moe = layer.moe
+            every = sum(weight.numel() for weight in layer.experts.parameters())
+            idle += every // moe.n_experts * (moe.n_experts - moe.top_k)
+        return sum(weight.numel() for weight in self.parameters()) - idle

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.config import ModelConfig
 
-_INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight")
+_INTO_RESIDUAL = ("o_proj.weight", "down_proj.weight", "experts.down_proj")
 """Projections into the residual stream: drawn smaller by sqrt(2 n_layers), as GPT-2 does (Radford
 et al. 2019, section 2.3)."""
 
