@@ -1,0 +1,143 @@
+"""A few optimizer steps of a tiny model: by a layout over ranks, and by a plain decoder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
+
+from model.config import ModelConfig
+from model.decoder import Decoder
+from training.config import PretrainConfig
+from training.parallel.batch import Batch
+from training.parallel.dims import ParallelDims
+from training.parallel.model import ParallelModel
+
+SAMPLES = 8
+LENGTH = 16
+STEPS = 4
+CLIP = 0.5
+Z_LOSS = 1e-2
+SEED = 7
+
+
+class Course(NamedTuple):
+    """What the steps left behind."""
+
+    losses: list[float]
+    norms: list[float]
+    gradients: dict[str, Tensor]
+    """Of the first step, before clipping, whole."""
+    weights: dict[str, Tensor]
+    """After the last step, whole."""
+
+
+def shape(**changes: Any) -> ModelConfig:
+    """A decoder whose vocabulary no number of ranks divides."""
+    keys = {"dim": 32, "n_layers": 2, "n_heads": 4, "n_kv_heads": 4, "ffn_dim": 48}
+    return ModelConfig.model_validate({"vocab_size": 37, "max_seq_len": LENGTH, **keys, **changes})
+
+
+def configuration(parallel: dict[str, int], **train: Any) -> PretrainConfig:
+    dtype = train.pop("dtype", "float32")
+    return PretrainConfig.model_validate(
+        {
+            "output": "unused",
+            "seed": SEED,
+            "dtype": dtype,
+            "data": {"manifest": "unused", "sequence_length": LENGTH},
+            "train": {"steps": STEPS, "batch_size": SAMPLES, "z_loss": Z_LOSS, **train},
+            "parallel": parallel,
+        }
+    )
+
+
+def batch(step: int, vocab_size: int) -> Batch:
+    """The samples of a step: some documents, and more targets in some samples than in others."""
+    random = torch.Generator().manual_seed(step)
+    tokens = torch.randint(vocab_size, (SAMPLES, LENGTH), generator=random)
+    labels = torch.randint(vocab_size, (SAMPLES, LENGTH), generator=random)
+    for sample in range(SAMPLES):
+        labels[sample, LENGTH - 2 * sample :] = -100
+    starts = torch.rand(SAMPLES, LENGTH, generator=random) < 0.15
+    starts[:, 0] = True
+    documents = starts.long().cumsum(dim=1)
+    places = torch.arange(LENGTH).expand(SAMPLES, -1)
+    positions = places - torch.where(starts, places, 0).cummax(dim=1).values
+    return Batch(tokens, labels, positions, documents)
+
+
+def parts(whole: Batch, count: int) -> Iterator[Batch]:
+    """Consecutive samples."""
+    yield from (Batch(*columns) for columns in zip(*(c.chunk(count) for c in whole), strict=True))
+
+
+def alone(model: ModelConfig) -> Course:
+    """The steps by a decoder, torch's own clipping and no code of `training.parallel`."""
+    decoder = Decoder(model)
+    decoder.initialize(SEED)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-2)
+    losses, norms, gradients = [], [], {}
+    for step in range(STEPS):
+        tokens, labels, positions, documents = batch(step, model.vocab_size)
+        targets = (labels != -100).sum()
+        sums = decoder(tokens, positions, documents, labels)
+        ((sums[0] + Z_LOSS * sums[1]) / targets).backward()
+        losses.append(float(sums[0].detach() / targets))
+        if not step:
+            gradients = {n: p.grad.clone() for n, p in decoder.named_parameters()}
+        norms.append(float(torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP)))
+        optimizer.step()
+        optimizer.zero_grad()
+    return Course(losses, norms, gradients, dict(decoder.state_dict()))
+
+
+def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Course | None:
+    """The steps on the ranks that are running; the course from rank 0."""
+    torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
+    config = configuration(parallel, **train)
+    world = distributed.get_world_size() if distributed.is_initialized() else 1
+    dims = ParallelDims.of(config.parallel, world)
+    dims.check(config, model)
+    built = ParallelModel.build(model, config, dims, torch.device("cpu"))
+    optimizer = torch.optim.AdamW([p for _, p in built.named_parameters()], lr=1e-2)
+    losses, norms, gradients = [], [], {}
+    for step in range(STEPS):
+        whole = batch(step, model.vocab_size)
+        own = list(parts(whole, dims.data_ranks))[built.data_rank]
+        targets = (whole.labels != -100).sum()
+        micro = list(parts(own, config.train.accumulation))
+        sums = built.reduce_sums(built.forward_backward(micro, targets, Z_LOSS))
+        losses.append(float(sums[0] / targets))
+        if not step:
+            gradients = {n: whole_of(p.grad) for n, p in built.named_parameters()}
+        norms.append(built.clip_grad_norm(CLIP))
+        optimizer.step()
+        optimizer.zero_grad()
+    weights = {name: built.full_parameter(name).clone() for name, _ in built.named_parameters()}
+    first = not distributed.is_initialized() or distributed.get_rank() == 0
+    return Course(losses, norms, gradients, weights) if first else None
+
+
+def whole_of(gradient: Tensor | None) -> Tensor:
+    assert gradient is not None
+    return (gradient.full_tensor() if isinstance(gradient, DTensor) else gradient).clone()
+
+
+def assert_same(found: Course | None, expected: Course, atol: float = 1e-5) -> None:
+    assert found is not None
+    assert found.losses == _near(expected.losses, atol)
+    assert found.norms == _near(expected.norms, atol)
+    for ours, theirs in ((found.gradients, expected.gradients), (found.weights, expected.weights)):
+        names = ours.keys()
+        assert names <= theirs.keys()
+        for name in names:
+            torch.testing.assert_close(ours[name], theirs[name], atol=atol, rtol=0, msg=name)
+
+
+def _near(values: list[float], atol: float) -> Any:
+    return pytest.approx(values, abs=atol, rel=0)

@@ -1,0 +1,129 @@
+"""The model as a trainer sees it, on one process or on many."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor
+
+from model.config import ModelConfig
+from model.decoder import Decoder
+from schemas.errors import UsageError
+from training.config import TrainingConfig
+from training.parallel import gradients, weights
+from training.parallel.batch import Batch
+from training.parallel.dims import ParallelDims
+from training.parallel.execution import Alone, Execution, Replicated, Sharded
+from training.parallel.mesh import Meshes
+from training.parallel.sharding import replicate, shard
+
+
+@dataclass(frozen=True)
+class ParallelModel:
+    """Parts of a decoder and how they run together with those of other ranks."""
+
+    dims: ParallelDims
+    device: torch.device
+    meshes: Meshes | None
+    """None without a process group: one process, alone."""
+    parts: tuple[Decoder, ...]
+    """Modules with the parameters held here, under the names they have in a whole decoder."""
+    execution: Execution
+
+    @classmethod
+    def build(
+        cls,
+        shape: ModelConfig,
+        config: TrainingConfig,
+        dims: ParallelDims,
+        device: torch.device,
+    ) -> ParallelModel:
+        """A model whose weights are drawn from `config.seed`, never whole on one rank.
+
+        Every rank calls it. Raises UsageError if the process group has another size.
+        """
+        running = distributed.get_world_size() if distributed.is_initialized() else 1
+        if running != dims.world_size:
+            raise UsageError(
+                f"parallel: laid out for {dims.world_size} ranks, but {running} are running; "
+                "start them with torchrun"
+            )
+        meshes = Meshes.of(dims, device.type) if distributed.is_initialized() else None
+        built = _single_part(shape, config, dims, meshes, device)
+        weights.initialize(built.parts[0], shape, config.seed)
+        return built
+
+    def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Name and parameter of all that is held here."""
+        return [item for part in self.parts for item in part.named_parameters()]
+
+    def forward_backward(
+        self, batches: Sequence[Batch], denominator: Tensor | float, z_loss: float
+    ) -> Tensor:
+        """Run the micro-batches of this rank: local sums [2], see `model.decoder.Head`.
+
+        Gradients of (cross-entropy + z_loss * squares) / denominator are added to `.grad`, summed
+        over ranks; `denominator` counts the targets of the whole step.
+        """
+        denominator = torch.as_tensor(denominator, dtype=torch.float32, device=self.device)
+        return self.execution.forward_backward(batches, denominator, z_loss)
+
+    def evaluate(self, batch: Batch) -> Tensor:
+        """Local sums [2] of a batch, without gradients. Every rank has to take part."""
+        return self.execution.evaluate(batch)
+
+    def clip_grad_norm(self, max_norm: float | None) -> float:
+        """The norm of all gradients over all ranks, before they are clipped to `max_norm`."""
+        stages = self.meshes.group("pp") if self.meshes and self.dims.pp > 1 else None
+        parameters = itertools.chain.from_iterable(part.parameters() for part in self.parts)
+        return gradients.clip(parameters, max_norm, stages)
+
+    def reduce_sums(self, tensor: Tensor) -> Tensor:
+        """`tensor`, summed in place over the ranks that hold other tokens."""
+        if self.meshes is not None and self.meshes.loss.size() > 1:
+            distributed.all_reduce(tensor, group=self.meshes.loss.get_group())
+        return tensor
+
+    @property
+    def data_rank(self) -> int:
+        """Which of `dims.data_ranks` parts of a step's samples belongs here."""
+        return 0 if self.meshes is None else self.meshes.data.get_local_rank()
+
+    def full_parameter(self, name: str) -> Tensor:
+        """The whole parameter, detached, on every rank. Every rank has to ask for the same."""
+        parameter = dict(self.named_parameters())[name].detach()
+        return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
+
+    def load_state(self, whole: Callable[[str], Tensor]) -> None:
+        """Set all weights from whole tensors by name. Raises InputError for another shape."""
+        for part in self.parts:
+            weights.load(part, whole)
+
+
+def _single_part(
+    shape: ModelConfig,
+    config: TrainingConfig,
+    dims: ParallelDims,
+    meshes: Meshes | None,
+    device: torch.device,
+) -> ParallelModel:
+    """A whole decoder, without values in its weights."""
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    dtype = getattr(torch, config.dtype)
+    execution: Execution
+    if meshes is None or dims.only_replicas or dims.world_size == 1:
+        weights.materialize(decoder, device)
+        if meshes is None or dims.world_size == 1:
+            execution = Alone(decoder, dtype, device)
+        else:
+            execution = Replicated(replicate(decoder, meshes.loss.get_group()), dtype, device)
+    else:
+        shard(decoder, meshes.shard, dtype, config.train.cpu_offload)
+        weights.materialize(decoder, torch.device("cpu") if config.train.cpu_offload else device)
+        execution = Sharded(decoder, device)
+    return ParallelModel(dims, device, meshes, (decoder,), execution)
