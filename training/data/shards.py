@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.errors import InputError, UsageError
 from schemas.shards import DOCS_NAME, ShardEntry, ShardManifestV1
@@ -122,6 +123,36 @@ class ShardReader:
             number, offset = number + 1, 0
         return np.concatenate(parts)
 
+    def lengths_tokens(self, split: str) -> npt.NDArray[np.int32]:
+        """Tokens of every document of a split, EOS included: 4 bytes a document (a view of the
+        mapped index where the split has one shard)."""
+        parts = [shard.index.lengths_tokens for shard in self._split(split).shards]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def gather(
+        self,
+        split: str,
+        documents: npt.NDArray[np.int64],
+        firsts: npt.NDArray[np.int64],
+        counts: npt.NDArray[np.int64],
+    ) -> TokenArray:
+        """`counts` tokens from place `firsts` on of each of the documents [P], joined.
+
+        The caller keeps within the split and within each document: nothing is checked.
+        """
+        chosen = self._split(split)
+        numbers = np.searchsorted(chosen.doc_ends, documents, side="right")
+        places = documents - chosen.doc_starts[numbers]
+        width = np.dtype(self.manifest.dtype).itemsize
+        parts = []
+        for number, place, first, count in zip(
+            numbers.tolist(), places.tolist(), firsts.tolist(), counts.tolist(), strict=True
+        ):
+            shard = chosen.shards[number]
+            start = shard.index.offsets_bytes.item(place) // width + first
+            parts.append(shard.tokens[start : start + count])
+        return np.concatenate(parts) if parts else np.empty(0, dtype=self.manifest.dtype)
+
     def document_at(self, split: str, token: int) -> tuple[int, int]:
         """Which document holds a token of the joined stream, and at which place in it.
 
@@ -191,6 +222,7 @@ class _Split:
         self.shards = shards
         self.doc_ends = list(accumulate(shard.entry.docs for shard in shards))
         self.token_ends = list(accumulate(shard.entry.tokens for shard in shards))
+        self.doc_starts = np.array([0, *self.doc_ends], dtype=np.int64)
 
 
 class _Shard:

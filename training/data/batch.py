@@ -1,0 +1,112 @@
+"""Rows of tokens as a step takes them, and how they are put together."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+IGNORED = -100
+"""Label of a place that is no target, as torch's cross-entropy has it."""
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Samples of T places each, with what the model should say at each place."""
+
+    tokens: npt.NDArray[np.int64]
+    """[B, T]."""
+    labels: npt.NDArray[np.int64]
+    """[B, T]: the next token, or IGNORED."""
+    positions: npt.NDArray[np.int32]
+    """[B, T]: from 0 in each document of a row, or in each row without a document mask."""
+    documents: npt.NDArray[np.int32] | None
+    """[B, T]: number of the document in its row, padding being the last; None: no mask."""
+
+    @property
+    def targets(self) -> int:
+        """Places with a label."""
+        return int(np.count_nonzero(self.labels != IGNORED))
+
+    def part(self, start: int, end: int) -> Batch:
+        """Rows `start` to `end` - 1, as views."""
+        documents = None if self.documents is None else self.documents[start:end]
+        return Batch(
+            self.tokens[start:end], self.labels[start:end], self.positions[start:end], documents
+        )
+
+
+class Pieces(NamedTuple):
+    """Stretches of documents [P] as they stand in rows, in order of row and place."""
+
+    row: IntArray
+    at: IntArray
+    """Place of the first token in the row."""
+    document: IntArray
+    """Number in the split."""
+    first: IntArray
+    """Place of the first token in the document."""
+    length: IntArray
+    """Tokens that the model is shown."""
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Rows of several batches, one after another; all have documents or none."""
+    if len(batches) == 1:
+        return batches[0]
+    tokens, labels, positions, documents = zip(*batches, strict=True)
+    return Batch(
+        np.concatenate(tokens),
+        np.concatenate(labels),
+        np.concatenate(positions),
+        None if documents[0] is None else np.concatenate(documents),
+    )
+
+
+def positions_and_documents(
+    starts: IntArray, rows: int, sequence_length: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Positions and document numbers [rows, T], where a document (or padding) begins at each of
+    `starts`, places in the joined rows in ascending order; one begins with each row."""
+    lengths = np.diff(starts, append=rows * sequence_length)
+    positions = np.arange(rows * sequence_length, dtype=np.int32)
+    positions -= np.repeat(starts.astype(np.int32), lengths)
+    row = starts // sequence_length
+    ranks = np.arange(len(starts)) - np.searchsorted(row, row, side="left")
+    documents = np.repeat(ranks.astype(np.int32), lengths)
+    shape = rows, sequence_length
+    return positions.reshape(shape), documents.reshape(shape)
+
+
+def laid_out(
+    pieces: Pieces, stretches: npt.NDArray[np.integer], rows: int, sequence_length: int, fill: int
+) -> Batch:
+    """Rows of pieces that each bring one token more than they show: the label of their last.
+
+    `stretches` are those tokens, length + 1 a piece. Pieces of a row stand without gaps from place
+    0 on; the rest is padding: `fill` as tokens, no labels, a document of its own.
+    """
+    size = rows * sequence_length
+    places = pieces.row * sequence_length + pieces.at
+    ends = np.cumsum(pieces.length + 1)
+    within = np.arange(pieces.length.sum()) - np.repeat(
+        np.cumsum(pieces.length) - pieces.length, pieces.length
+    )
+    source = np.repeat(ends - pieces.length - 1, pieces.length) + within
+    target = np.repeat(places, pieces.length) + within
+    tokens = np.full(size, fill, dtype=np.int64)
+    labels = np.full(size, IGNORED, dtype=np.int64)
+    tokens[target] = stretches[source]
+    labels[target] = stretches[source + 1]
+    filled = np.bincount(pieces.row, weights=pieces.length, minlength=rows).astype(np.int64)
+    padding = np.flatnonzero(filled < sequence_length) * sequence_length
+    padding += filled[filled < sequence_length]
+    starts = np.sort(np.concatenate([places, padding]))
+    shape = rows, sequence_length
+    return Batch(
+        tokens.reshape(shape),
+        labels.reshape(shape),
+        *positions_and_documents(starts, rows, sequence_length),
+    )
