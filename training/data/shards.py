@@ -175,6 +175,14 @@ class ShardReader:
         shard, position = self._find(split, document)
         return DocumentPlace(shard.number, shard.entry.path, position)
 
+    def shard_starts(self, split: str) -> dict[int, int]:
+        """First document of each shard of a split, by the shard's number."""
+        chosen = self._split(split)
+        return {
+            shard.number: start
+            for shard, start in zip(chosen.shards, chosen.doc_starts.tolist(), strict=False)
+        }
+
     def trace(self, split: str, document: int) -> Origin:
         """Where a document came from, out of docs.parquet.
 
