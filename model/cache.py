@@ -9,18 +9,30 @@ from model.config import ModelConfig
 
 
 class LayerCache:
-    """Keys and values of one layer, in memory taken once: [B, capacity, K, d] each."""
+    """Keys and values of one layer: [B, capacity, K, d] each, in memory taken once.
 
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+    Type, device and the number of heads are those of the first keys: a layer that computes in
+    bfloat16, or holds some heads only, is cached as it is.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.keys: Tensor | None = None
+        self.values: Tensor | None = None
         self.length = 0
 
     def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add T tokens; returns all that are held, [B, length, K, d] each."""
+        """Add T tokens, [B, T, K, d] each; returns all that are held, [B, length, K, d] each.
+
+        Raises ValueError beyond the capacity.
+        """
+        if self.keys is None or self.values is None:
+            batch, _, heads, size = keys.shape
+            self.keys = keys.new_zeros(batch, self.capacity, heads, size)
+            self.values = values.new_zeros(batch, self.capacity, heads, size)
         start, end = self.length, self.length + keys.shape[1]
-        if end > self.keys.shape[1]:
-            raise ValueError(f"{end} tokens in a cache of {self.keys.shape[1]}")
+        if end > self.capacity:
+            raise ValueError(f"{end} tokens in a cache of {self.capacity}")
         self.keys[:, start:end] = keys
         self.values[:, start:end] = values
         self.length = end
@@ -31,15 +43,9 @@ class KeyValueCache:
     """The caches of all layers, and positions and documents of the tokens in them."""
 
     def __init__(
-        self,
-        config: ModelConfig,
-        batch: int,
-        capacity: int,
-        dtype: torch.dtype,
-        device: torch.device,
+        self, config: ModelConfig, batch: int, capacity: int, device: torch.device
     ) -> None:
-        shape = (batch, capacity, config.kv_heads, config.head_size)
-        self.layers = [LayerCache(shape, dtype, device) for _ in range(config.n_layers)]
+        self.layers = [LayerCache(capacity) for _ in range(config.n_layers)]
         self.positions = torch.zeros(batch, capacity, dtype=torch.long, device=device)
         self.documents = torch.zeros(batch, capacity, dtype=torch.long, device=device)
         self.length = 0
@@ -47,6 +53,8 @@ class KeyValueCache:
     def announce(self, positions: Tensor, documents: Tensor) -> tuple[Tensor, Tensor]:
         """Note tokens [B, T] that are about to be added; returns positions and documents of all."""
         start, end = self.length, self.length + positions.shape[1]
+        if end > self.positions.shape[1]:
+            raise ValueError(f"{end} tokens in a cache of {self.positions.shape[1]}")
         self.positions[:, start:end] = positions
         self.documents[:, start:end] = documents
         self.length = end

@@ -93,12 +93,14 @@ class Decoder(nn.Module):
         documents: Tensor | None = None,
         labels: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        last_only: bool = False,
     ) -> Tensor:
         """tokens [B, T] (hidden states [B, T, dim] without the embedding) -> logits [B, T, V].
 
         `positions` [B or 1, T] default to 0, 1, ...; `documents` [B or 1, T] tell which tokens may
         see each other, by default all; padding has a number below 0. With `labels` [B, T] the
         result is sums [2], see `loss_sums`; without the head it is hidden states [B, T, dim].
+        `last_only`: logits [B, 1, V] of the last token.
         """
         hidden = tokens if self.embedding is None else self.embedding(tokens)
         around = self.surroundings(tokens, positions, documents, cache)
@@ -106,6 +108,8 @@ class Decoder(nn.Module):
             hidden = block(hidden, around, None if cache is None else cache.layers[int(name)])
         if self.norm is None or self.head is None:
             return hidden
+        if last_only:
+            hidden = hidden[:, -1:]
         return self.head(self.norm(hidden), labels)
 
     def surroundings(

@@ -1,0 +1,196 @@
+"""Text from a decoder, token by token, with a key-value cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from model.cache import KeyValueCache
+from model.config import ModelConfig
+from model.decoder import Decoder
+from model.sampling import Sampling
+from schemas.errors import UsageError
+
+
+class Completion(NamedTuple):
+    """What a prompt was continued with."""
+
+    tokens: list[int]
+    """Without the prompt; with the end-of-sequence token where that came."""
+    logprobs: list[float]
+    """Log-probability of each under the distribution it was drawn from (`Sampling`)."""
+    finish_reason: Literal["stop", "length"]
+    """The end-of-sequence token came, or there are max_new_tokens."""
+
+
+def generate(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    seed: int = 0,
+) -> list[Completion]:
+    """Continue each prompt. Row i draws from (seed, i) alone: the other prompts have no say.
+
+    The decoder is called alike on all ranks that call this alike. Raises UsageError for an empty
+    prompt, for settings that mean nothing, and where prompt and new tokens exceed max_seq_len.
+    """
+    sampling = Sampling(temperature, top_k, top_p)
+    _check(decoder.config, prompts, max_new_tokens, sampling)
+    tokens: list[list[int]] = [[] for _ in prompts]
+    logprobs: list[list[float]] = [[] for _ in prompts]
+    stopped = [False] * len(prompts)
+    for rows in _batches(decoder.config, prompts):
+        chosen = [prompts[row] for row in rows]
+        generators = [generator_of(seed, row) for row in rows]
+        for step in _steps(decoder, chosen, max_new_tokens, sampling, generators):
+            for row, token, logprob in zip(rows, *step, strict=True):
+                if not stopped[row]:
+                    tokens[row].append(token)
+                    logprobs[row].append(logprob)
+                    stopped[row] = token == eos_id
+            if all(stopped[row] for row in rows):
+                break
+    return [
+        Completion(t, p, "stop" if s else "length")
+        for t, p, s in zip(tokens, logprobs, stopped, strict=True)
+    ]
+
+
+def stream(
+    decoder: Decoder,
+    prompt: Sequence[int],
+    *,
+    max_new_tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    eos_id: int | None = None,
+    seed: int = 0,
+) -> Iterator[int]:
+    """The tokens that `generate` gives for one prompt, each as soon as it is there.
+
+    Raises UsageError as `generate`, before the first token.
+    """
+    sampling = Sampling(temperature, top_k, top_p)
+    _check(decoder.config, [prompt], max_new_tokens, sampling)
+    steps = _steps(decoder, [prompt], max_new_tokens, sampling, [generator_of(seed, 0)])
+    return _until(eos_id, (tokens[0] for tokens, _ in steps))
+
+
+def generator_of(seed: int, row: int) -> torch.Generator:
+    """The source of randomness of one prompt of a call."""
+    # A digest, since torch's generator on the CPU takes the low 32 bits of a seed alone.
+    digest = hashlib.sha256(f"{seed}/{row}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def _until(last: int | None, tokens: Iterable[int]) -> Iterator[int]:
+    for token in tokens:
+        yield token
+        if token == last:
+            return
+
+
+def _check(
+    config: ModelConfig, prompts: Sequence[Sequence[int]], new: int, sampling: Sampling
+) -> None:
+    sampling.check()
+    if new < 1:
+        raise UsageError(f"max_new_tokens: {new} is not a whole number from 1 on")
+    for number, prompt in enumerate(prompts):
+        if not prompt:
+            raise UsageError(f"prompt {number} has no tokens; begin it with BOS or EOS")
+        if not 0 <= min(prompt) <= max(prompt) < config.vocab_size:
+            raise UsageError(
+                f"prompt {number}: tokens from {min(prompt)} to {max(prompt)} do not fit the "
+                f"model's vocabulary of {config.vocab_size}: is the tokenizer another model's?"
+            )
+        if len(prompt) + new > config.max_seq_len:
+            raise UsageError(
+                f"prompt {number}: {len(prompt)} tokens and {new} new ones exceed the model's "
+                f"max_seq_len of {config.max_seq_len}: shorten the prompt or max_new_tokens"
+            )
+
+
+def _batches(config: ModelConfig, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Numbers of the prompts that are continued together."""
+    if not prompts:
+        return []
+    if not _stretches_on_the_way(config):
+        return [list(range(len(prompts)))]
+    # The frequencies follow the length, and so they are one sequence's, or those of equals.
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for number, prompt in enumerate(prompts):
+        by_length[len(prompt)].append(number)
+    return list(by_length.values())
+
+
+def _stretches_on_the_way(config: ModelConfig) -> bool:
+    return config.position == "rope" and config.rope.scaling == "dynamic"
+
+
+@torch.no_grad()
+def _steps(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling,
+    generators: Sequence[torch.Generator],
+) -> Iterator[tuple[list[int], list[float]]]:
+    """Tokens and log-probabilities of all rows, step by step.
+
+    Prompts are padded on the left. Padding is a document of its own, which no token sees, and
+    takes no positions from the prompt.
+    """
+    device = next(decoder.parameters()).device
+    longest = max(map(len, prompts))
+    pads = torch.tensor([longest - len(prompt) for prompt in prompts], device=device)[:, None]
+    tokens = torch.tensor(
+        [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
+    )
+    capacity = longest + max_new_tokens
+    keep_until = _rotation_fixed_until(decoder.config)
+    cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
+    logits = _last_logits(decoder, tokens, pads, cache)
+    for step in range(max_new_tokens):
+        chosen, logprobs = sampling.choose(logits, generators)
+        yield chosen.tolist(), logprobs.tolist()
+        if step + 1 == max_new_tokens:
+            return
+        tokens = torch.cat((tokens, chosen[:, None]), dim=1)
+        if tokens.shape[1] > keep_until:
+            cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
+        logits = _last_logits(decoder, tokens, pads, cache)
+
+
+def _rotation_fixed_until(config: ModelConfig) -> float:
+    """Up to which length what was computed of a token stays true. Dynamic NTK turns all earlier
+    keys anew for each length, and with them every layer's output: nothing can be kept."""
+    if not _stretches_on_the_way(config):
+        return float("inf")
+    return config.rope.original_len or config.max_seq_len
+
+
+def _last_logits(decoder: Decoder, tokens: Tensor, pads: Tensor, cache: KeyValueCache) -> Tensor:
+    """Logits [B, V] after tokens [B, T], of which the cache holds the first ones; pads [B, 1]."""
+    positions = torch.arange(tokens.shape[1], device=tokens.device)[None] - pads
+    documents = torch.where(positions < 0, -1, 0)
+    held = cache.length
+    hidden = decoder(
+        tokens[:, held:],
+        positions.clamp_min(0)[:, held:],
+        documents[:, held:],
+        cache=cache,
+        last_only=True,
+    )
+    return hidden[:, 0]
