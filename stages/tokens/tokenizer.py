@@ -44,6 +44,9 @@ class Tokenizer:
                 f"{name} has no end-of-sequence piece, which ends each document in a shard; "
                 "give a model trained with eos_id >= 0"
             )
+        bos_id = self._processor.bos_id()
+        self.bos_id: int | None = bos_id if bos_id >= 0 else None
+        """Id of the beginning-of-sequence piece, which shards do not have."""
         self.dtype: Literal["uint16", "uint32"] = (
             "uint16" if self.vocab_size <= _UINT16_IDS else "uint32"
         )
@@ -88,6 +91,20 @@ class Tokenizer:
                 f"which has ids 0 to {self.vocab_size - 1}"
             )
         return self._processor.decode(ids.tolist())
+
+    def byte_lengths(self) -> npt.NDArray[np.int64]:
+        """UTF-8 bytes of text that each id stands for, [vocab_size]; 0 for control and unknown
+        pieces. A space that the model puts in front of every text counts where it is joined to a
+        word."""
+        processor = self._processor
+        lengths = np.zeros(self.vocab_size, dtype=np.int64)
+        for piece in range(self.vocab_size):
+            if processor.is_byte(piece):
+                lengths[piece] = 1
+            elif not (processor.is_control(piece) or processor.is_unknown(piece)):
+                text = processor.id_to_piece(piece).replace(SPACE_PIECE, " ")
+                lengths[piece] = len(text.encode())
+        return lengths
 
     def _encode_exactly(self, text: str, space_character: list[int]) -> TokenArray:
         """SentencePiece writes a space as U+2581, so a real U+2581 would come back as a space."""

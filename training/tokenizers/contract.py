@@ -1,0 +1,47 @@
+"""What training and generation ask of a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from stages.tokens.megatron import TokenArray
+
+
+class Tokenizer(Protocol):
+    """Text to token ids and back. `stages.tokens.Tokenizer` (SentencePiece) is one."""
+
+    vocab_size: int
+    """Every id is smaller."""
+    eos_id: int
+    """Ends every document."""
+    bos_id: int | None
+    """Begins every document of models trained elsewhere; ours see none."""
+
+    def encode(self, text: str) -> TokenArray:
+        """Ids of a text, without BOS and EOS. Raises InputError for lone surrogates."""
+
+    def decode(self, tokens: Sequence[int] | npt.NDArray[np.integer]) -> str:
+        """Text of ids; BOS, EOS and the like leave nothing. Raises UsageError for an id that is
+        none."""
+
+    def byte_lengths(self) -> npt.NDArray[np.int64]:
+        """UTF-8 bytes of text that each id stands for, [vocab_size]; 0 for BOS, EOS and the
+        like."""
+
+
+def prompt_tokens(tokenizer: Tokenizer, text: str, *, bos: bool = False) -> list[int]:
+    """Ids of a text to be continued, with BOS in front where `bos` is set and there is one. What
+    would be empty is EOS: what comes before every document but the first."""
+    start = [tokenizer.bos_id] if bos and tokenizer.bos_id is not None else []
+    return start + tokenizer.encode(text).tolist() or [tokenizer.eos_id]
+
+
+def continuation(tokenizer: Tokenizer, prompt: Sequence[int], tokens: Sequence[int]) -> str:
+    """Text that `tokens` add to `prompt`. Decoded by themselves they would lose the space that
+    SentencePiece takes from the front of a text."""
+    before, whole = tokenizer.decode(prompt), tokenizer.decode([*prompt, *tokens])
+    return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(tokens)
