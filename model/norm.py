@@ -18,8 +18,12 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., dim] -> [..., dim]."""
-        weight = self.weight
-        if x.dtype == torch.float32:
-            return functional.rms_norm(x, weight.shape, weight, self.eps)
-        # Rounded before the weight is applied, as LlamaRMSNorm of transformers does.
-        return functional.rms_norm(x.float(), weight.shape, None, self.eps).to(x.dtype) * weight
+        return rms_norm(x, self.weight, self.eps)
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """See `RMSNorm`: x [..., dim], weight [dim] -> [..., dim]."""
+    if x.dtype == torch.float32:
+        return functional.rms_norm(x, weight.shape, weight, eps)
+    # Rounded before the weight is applied, as LlamaRMSNorm of transformers does.
+    return functional.rms_norm(x.float(), weight.shape, None, eps).to(x.dtype) * weight

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple, TypeVar
 R = TypeVar("R")
 
 RANKS = 4
+START_SECONDS = 300.0
+"""For processes to start and import torch, on a machine that is busy."""
 GRACE_SECONDS = 3.0
 """How long the others may take to fail too, once one rank has failed."""
 
@@ -101,6 +103,7 @@ class Ranks:
                 process.start()
                 theirs.close()
                 self._workers.append((process, ours))
+        self._collect([pipe for _, pipe in self._workers], time.monotonic() + START_SECONDS)
 
     def close(self) -> None:
         """End the processes; the next task starts others."""
@@ -131,6 +134,7 @@ def _serve(rank: int, port: int, pipe: Connection) -> None:
 
     torch.set_num_threads(1)
     store = distributed.TCPStore("127.0.0.1", port, is_master=False)
+    pipe.send(Answer(True, None))
     while True:
         try:
             task, world, seconds, function, arguments, named = pipe.recv()

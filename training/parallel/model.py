@@ -14,8 +14,10 @@ from model.config import ModelConfig
 from model.decoder import Decoder
 from schemas.errors import UsageError
 from training.config import TrainingConfig
-from training.parallel import gradients, weights
+from training.parallel import gradients, tensor, weights
+from training.parallel.activation import checkpoint_blocks
 from training.parallel.batch import Batch
+from training.parallel.compiled import compile_blocks
 from training.parallel.dims import ParallelDims
 from training.parallel.execution import Alone, Execution, Replicated, Sharded
 from training.parallel.mesh import Meshes
@@ -82,11 +84,11 @@ class ParallelModel:
         parameters = itertools.chain.from_iterable(part.parameters() for part in self.parts)
         return gradients.clip(parameters, max_norm, stages)
 
-    def reduce_sums(self, tensor: Tensor) -> Tensor:
-        """`tensor`, summed in place over the ranks that hold other tokens."""
+    def reduce_sums(self, sums: Tensor) -> Tensor:
+        """`sums`, summed in place over the ranks that hold other tokens."""
         if self.meshes is not None and self.meshes.loss.size() > 1:
-            distributed.all_reduce(tensor, group=self.meshes.loss.get_group())
-        return tensor
+            distributed.all_reduce(sums, group=self.meshes.loss.get_group())
+        return sums
 
     @property
     def data_rank(self) -> int:
@@ -116,6 +118,11 @@ def _single_part(
         decoder = Decoder(shape)
     dtype = getattr(torch, config.dtype)
     execution: Execution
+    if meshes is not None and dims.tp > 1:
+        tensor.parallelize(decoder, meshes.tp)
+    checkpoint_blocks(decoder, config.train.activation_checkpointing)
+    if config.train.compile:
+        compile_blocks(decoder)
     if meshes is None or dims.only_replicas or dims.world_size == 1:
         weights.materialize(decoder, device)
         if meshes is None or dims.world_size == 1:
