@@ -25,6 +25,7 @@ from pipelines.cli import (
     recipes,
     report,
     shards,
+    trace,
     verify,
 )
 from pipelines.cli.terminal import visible
@@ -86,6 +87,7 @@ for _module in (
     assets,
     deploy,
     estimate,
+    trace,
 ):
     _module.register(app)
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from schemas.errors import InputError, UsageError
+from schemas.shards import MANIFEST_NAME
 from training.config import Data
 from training.data.batch import Batch
 from training.data.mixture import Interleaving
 from training.data.shards import ShardReader
 from training.data.source import Source
 from training.data.state import DataState, Parts, check_same_data, fingerprint_of
-from training.data.text import Encoder, text_shards
+
+if TYPE_CHECKING:
+    from training.data.text import Encoder
+
+TEXT_FOLDER = "data"
+"""In the folder of a run: the shards of `data.text`."""
 
 
 class SampleDocument(NamedTuple):
@@ -190,17 +196,21 @@ def open_corpus(
     whose shards changed, for tokenizers that differ, and for too few tokens.
     """
     if data.text is not None:
-        if tokenizer is None:
-            raise UsageError("data.text needs a tokenizer: a model file, or the word byte")
-        manifest = text_shards(
-            data.text,
-            Path(output) / "data",
-            tokenizer,
-            tokenizer_file,
-            validation_fraction=data.validation_fraction,
-            leader=leader,
-        )
-        manifests = {"text": (str(manifest), 1.0)}
+        folder = Path(output) / TEXT_FOLDER
+        if leader:
+            # Here and not above: who only reads shards needs no Arrow.
+            from training.data.text import write_text_shards
+
+            if tokenizer is None:
+                raise UsageError("data.text needs a tokenizer: a model file, or the word byte")
+            write_text_shards(
+                data.text,
+                folder,
+                tokenizer,
+                tokenizer_file,
+                validation_fraction=data.validation_fraction,
+            )
+        manifests = {"text": (str(folder / MANIFEST_NAME), 1.0)}
     elif data.mixture is not None:
         if not data.mixture:
             raise UsageError("data.mixture names no source")

@@ -47,16 +47,16 @@ class Encoder(Protocol):
         """Ids of a text, without EOS. Raises InputError for a text that it cannot take."""
 
 
-def text_shards(
+def write_text_shards(
     files: Sequence[str | Path],
     folder: Path,
     tokenizer: Encoder,
     tokenizer_file: str | Path | None,
     *,
     validation_fraction: float,
-    leader: bool = True,
 ) -> Path:
-    """The manifest of the shards of these files in `folder`; writes them where they are not there.
+    """Shards of these files in `folder`, with the tokenizer of `tokenizer_file` (None: it has no
+    file, as for bytes); returns the manifest's path.
 
     One document a line: `text`, and where given `id`, `url`, `language` and `source` (default: the
     name of the file). A document's split follows from a hash of its id (by default: of its text),
@@ -65,16 +65,12 @@ def text_shards(
     such record are left out, counted, and named in text.json.
 
     Shards of an earlier call are kept when files (path, size, sha256), tokenizer and fraction are
-    the same. Other processes than the `leader` only look for the manifest.
+    the same.
 
     Raises InputError for a file that is missing or damaged, when every line is bad, and when all
     documents fall into the validation split; OutputError when the folder does not take them.
     """
     manifest = folder / MANIFEST_NAME
-    if not leader:
-        if not manifest.is_file():
-            raise InputError(f"{manifest} is missing: the first process writes it")
-        return manifest
     content = _tokenizer_content(tokenizer, tokenizer_file)
     made_from = {
         "files": [_identity(Path(path)) for path in files],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +172,16 @@ def test_numbers_of_a_corpus(manifests: dict[str, Path]) -> None:
     assert corpus.tokenizer_file.read_bytes() == b"none"
     assert corpus.utilisation == 1
     assert 0.8 < mixed(manifests, packing="best_fit").utilisation <= 1
+
+
+def test_reading_needs_neither_torch_nor_arrow(manifests: dict[str, Path]) -> None:
+    code = f"""
+import sys
+from training.config import Data
+from training.data.corpus import open_corpus
+from training.data.loader import Loader
+corpus = open_corpus(Data(manifest={str(manifests["web"])!r}, sequence_length=8), 1, "unused")
+next(Loader(corpus, 0, 4, 1))
+assert not {{"torch", "pyarrow"}} & set(sys.modules), sorted(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
