@@ -65,17 +65,34 @@ def joined(batches: list[Batch]) -> Batch:
     )
 
 
+def lengths_between(starts: IntArray, end: int) -> IntArray:
+    """Places from each start to the next one, or to the end."""
+    lengths = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
+    lengths[-1:] = end - starts[-1:]
+    return lengths
+
+
+def begins_of(rows: int, sequence_length: int, others: IntArray) -> IntArray:
+    """The first place of each row and the other places, in order and each once."""
+    places = np.concatenate([np.arange(0, rows * sequence_length, sequence_length), others])
+    places.sort()
+    return places[np.concatenate([[True], places[1:] != places[:-1]])]
+
+
 def positions_and_documents(
     starts: IntArray, rows: int, sequence_length: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Positions and document numbers [rows, T], where a document (or padding) begins at each of
     `starts`, places in the joined rows in ascending order; one begins with each row."""
-    lengths = np.diff(starts, append=rows * sequence_length)
+    lengths = lengths_between(starts, rows * sequence_length)
     positions = np.arange(rows * sequence_length, dtype=np.int32)
     positions -= np.repeat(starts.astype(np.int32), lengths)
-    row = starts // sequence_length
-    ranks = np.arange(len(starts)) - np.searchsorted(row, row, side="left")
-    documents = np.repeat(ranks.astype(np.int32), lengths)
+    ranks = np.arange(len(starts), dtype=np.int32)
+    if rows > 1:
+        row = starts // sequence_length
+        ranks -= row.searchsorted(row).astype(np.int32)
+    documents = np.repeat(ranks, lengths)
     shape = rows, sequence_length
     return positions.reshape(shape), documents.reshape(shape)
 
@@ -91,18 +108,19 @@ def laid_out(
     size = rows * sequence_length
     places = pieces.row * sequence_length + pieces.at
     ends = np.cumsum(pieces.length + 1)
-    within = np.arange(pieces.length.sum()) - np.repeat(
-        np.cumsum(pieces.length) - pieces.length, pieces.length
-    )
-    source = np.repeat(ends - pieces.length - 1, pieces.length) + within
-    target = np.repeat(places, pieces.length) + within
-    tokens = np.full(size, fill, dtype=np.int64)
-    labels = np.full(size, IGNORED, dtype=np.int64)
-    tokens[target] = stretches[source]
-    labels[target] = stretches[source + 1]
+    shown, said = np.delete(stretches, ends - 1), np.delete(stretches, ends - pieces.length - 1)
     filled = np.bincount(pieces.row, weights=pieces.length, minlength=rows).astype(np.int64)
-    padding = np.flatnonzero(filled < sequence_length) * sequence_length
-    padding += filled[filled < sequence_length]
+    padded = np.flatnonzero(filled < sequence_length)
+    padding = padded * sequence_length + filled[padded]
+    if len(padded):
+        held = np.ones(size, dtype=np.bool_)
+        for start, row in zip(padding.tolist(), padded.tolist(), strict=True):
+            held[start : (row + 1) * sequence_length] = False
+        tokens = np.full(size, fill, dtype=np.int64)
+        labels = np.full(size, IGNORED, dtype=np.int64)
+        tokens[held], labels[held] = shown, said
+    else:
+        tokens, labels = shown.astype(np.int64), said.astype(np.int64)
     starts = np.sort(np.concatenate([places, padding]))
     shape = rows, sequence_length
     return Batch(

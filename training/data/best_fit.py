@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,7 +29,7 @@ class BestFit:
     which documents of a size go where, and the order of the bins. So all epochs have as many
     samples.
 
-    Memory: about 16 bytes a document, with the order of the epoch at hand, and the mapped index.
+    Memory: about 18 bytes a document, with the order of the epoch at hand, and the mapped index.
     """
 
     def __init__(
@@ -69,7 +71,7 @@ class BestFit:
             )
         self._places = int(places.sum(dtype=np.int64))
         self._key = key
-        self._order: tuple[int, npt.NDArray[np.integer]] | None = None
+        self._order: _Order | None = None
 
     @property
     def utilisation(self) -> float:
@@ -86,11 +88,11 @@ class BestFit:
     def pieces(self, epoch: int, start: int, count: int) -> Pieces:
         """Which documents stand where in those samples; rows count from 0."""
         length, chunks = self.sequence_length, len(self._chunk_documents)
-        order = Permutation(self.samples_per_epoch, "bins", *self._key, epoch)
-        bins = order[np.arange(start, start + count)]
+        order = self._of(epoch)
+        bins = order.bins[start : start + count].astype(np.int64)
         in_bins = np.flatnonzero(bins >= chunks)
         row, ranks = self._bins.content(bins[in_bins] - chunks)
-        document = self._documents(epoch)[ranks].astype(np.int64)
+        document = order.documents[ranks].astype(np.int64)
         rest = self._rests[document].astype(np.int64)
         last = self._lengths[document].astype(np.int64) - 1 - rest
         begins = np.cumsum(rest) - rest
@@ -108,18 +110,25 @@ class BestFit:
         sort = np.argsort(joined.row, kind="stable")
         return Pieces(*(column[sort] for column in joined))
 
-    def _documents(self, epoch: int) -> npt.NDArray[np.integer]:
-        """Documents with a rest, by its size from the largest on, equal ones shuffled."""
-        if self._order is None or self._order[0] != epoch:
-            size = len(self._rests)
-            order = Permutation(size, "documents", *self._key, epoch)
-            documents: npt.NDArray[np.integer] = np.empty(size, dtype=order.dtype)
-            order.fill(documents)
+    def _of(self, epoch: int) -> _Order:
+        order = self._order
+        if order is None or order.epoch != epoch:
+            documents = Permutation(len(self._rests), "documents", *self._key, epoch).array()
             # Stable, and a radix sort in 16 bits.
             keys = self._rests.dtype.type(self.sequence_length - 1) - self._rests[documents]
-            held = self._bins.pieces
-            self._order = epoch, documents[np.argsort(keys, kind="stable")[:held]]
-        return self._order[1]
+            by_size = np.argsort(keys, kind="stable")[: self._bins.pieces]
+            bins = Permutation(self.samples_per_epoch, "bins", *self._key, epoch).array()
+            order = self._order = _Order(epoch, documents[by_size], bins)
+        return order
+
+
+class _Order(NamedTuple):
+    """What an epoch shuffles."""
+
+    epoch: int
+    documents: npt.NDArray[np.integer]
+    """Those with a rest, by its size from the largest on, equal ones in any order."""
+    bins: npt.NDArray[np.integer]
 
 
 class _Bins:

@@ -6,7 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InputError
-from training.data.batch import IGNORED, Batch, IntArray, Pieces, positions_and_documents
+from training.data.batch import (
+    IGNORED,
+    Batch,
+    IntArray,
+    Pieces,
+    begins_of,
+    lengths_between,
+    positions_and_documents,
+)
 from training.data.permutation import Permutation
 from training.data.shards import ShardReader
 
@@ -63,14 +71,13 @@ class Concatenated:
         stream = self.reader.gather(self.split, documents, firsts, counts).astype(np.int64)
         shape = count, self.sequence_length
         tokens, labels = stream[:-1].reshape(shape), stream[1:].reshape(shape)
-        rows = np.arange(count) * self.sequence_length
         if not self.mask:
             places = np.arange(self.sequence_length, dtype=np.int32)
             return Batch(tokens, labels, np.tile(places, (count, 1)), None)
-        boundaries = np.cumsum(counts)[:-1]
+        boundaries = counts[:-1].cumsum()
         labels = labels.copy()
         labels.reshape(-1)[boundaries - 1] = IGNORED
-        starts = np.union1d(rows, boundaries[boundaries < size])
+        starts = begins_of(count, self.sequence_length, boundaries[boundaries < size])
         return Batch(tokens, labels, *positions_and_documents(starts, count, self.sequence_length))
 
     def pieces(self, epoch: int, start: int, count: int) -> Pieces:
@@ -78,14 +85,14 @@ class Concatenated:
         length = self.sequence_length
         documents, firsts, counts = self._stretch(epoch, start, count * length)
         begins = np.cumsum(counts) - counts
-        places = np.union1d(begins, np.arange(count) * length)
+        places = begins_of(count, length, begins)
         number = np.searchsorted(begins, places, side="right") - 1
         return Pieces(
             places // length,
             places % length,
             documents[number],
             firsts[number] + places - begins[number],
-            np.diff(places, append=count * length),
+            lengths_between(places, count * length),
         )
 
     def _stretch(self, epoch: int, start: int, size: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -47,6 +47,12 @@ class Permutation:
             outside = outside[moved[outside] >= np.uint64(self.size)]
         return moved.astype(np.int64)
 
+    def array(self) -> npt.NDArray[np.integer]:
+        """The whole order: 4 bytes for each of up to 2**32 things."""
+        whole: npt.NDArray[np.integer] = np.empty(self.size, dtype=self.dtype)
+        self.fill(whole)
+        return whole
+
     def fill(self, target: npt.NDArray[np.integer], start: int = 0) -> None:
         """Write what stands at `start`, `start` + 1, ... into `target`."""
         for first in range(0, len(target), _CHUNK):

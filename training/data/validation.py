@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from training.data.batch import IGNORED, Batch, IntArray, Pieces, laid_out
+from training.data.batch import IGNORED, Batch, IntArray, Pieces, laid_out, lengths_between
 from training.data.corpus import Corpus
 from training.data.origin import read_sources
 from training.data.shards import ShardReader
@@ -147,5 +147,5 @@ def _stream(reader: ShardReader, split: str, documents: IntArray, length: int, r
         cuts % length,
         documents[number],
         cuts - begins[number],
-        np.diff(cuts, append=total),
+        lengths_between(cuts, total),
     )
