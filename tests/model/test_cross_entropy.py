@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.cross_entropy import loss_sums
 
@@ -132,3 +133,34 @@ def test_a_tied_weight_gathers_both_gradients() -> None:
         reference(functional.embedding(tokens, weight), weight, labels)[0], weight
     )[0]
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_huge_logits_of_ignored_tokens_do_not_spoil_gradients(dtype: torch.dtype) -> None:
+    hidden, weight, labels = inputs(dtype)
+    with torch.no_grad():
+        hidden[5] = 1e20
+    sums = loss_sums(hidden, weight, labels, 8)
+    assert sums[0].isfinite()
+    assert all(g.isfinite().all() for g in gradients(sums, (1.0, 0.0), hidden, weight))
+
+
+class _Largest(TorchDispatchMode):
+    """The most numbers of any tensor that is made in here."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, Tensor):
+                self.numbers = max(self.numbers, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_more_logits_than_those_of_a_chunk_are_held(dtype: torch.dtype) -> None:
+    hidden, weight, labels = inputs(dtype)
+    with _Largest() as seen:
+        loss_sums(hidden, weight, labels, 8).sum().backward()
+    assert seen.numbers == max(8 * V, V * D)
