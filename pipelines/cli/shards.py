@@ -54,13 +54,13 @@ def cat(
     ] = False,
 ) -> None:
     """Documents of a split in their training order, decoded."""
-    from stages.tokens import Tokenizer
     from training.data.shards import ShardReader
+    from training.tokenizers import load_tokenizer
 
     path = manifest_path(folder)
     reader = ShardReader(path)
     manifest = ShardManifestV1.from_file(path)
-    tokenizer = Tokenizer.load(path.parent / manifest.tokenizer.file)
+    tokenizer = load_tokenizer(path.parent / manifest.tokenizer.file)
     for tokens in itertools.islice(reader.documents(split), first, first + count):
         text = tokenizer.decode(tokens)
         if as_json:

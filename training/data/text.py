@@ -26,11 +26,11 @@ from schemas.shards import (
 from schemas.tables import SHARD_DOC_V1
 from stages.tokens.megatron import LARGEST_ID, ShardWriter, TokenDtype
 from training.data.jsonl import JsonlReader, Record
+from training.tokenizers import find_tokenizer, save_tokenizer
+from training.tokenizers.loading import BYTE
 
 RECORD_NAME = "text.json"
 """What the shards were made from, and the lines that were left out."""
-
-BYTE_TOKENIZER_NAME = "byte.json"
 
 _SHARD_TOKENS = 1 << 28
 _ROWS = 1 << 16
@@ -71,10 +71,10 @@ def write_text_shards(
     documents fall into the validation split; OutputError when the folder does not take them.
     """
     manifest = folder / MANIFEST_NAME
-    content = _tokenizer_content(tokenizer, tokenizer_file)
+    spec = BYTE if tokenizer_file is None else tokenizer_file
     made_from = {
         "files": [_identity(Path(path)) for path in files],
-        "tokenizer": hashlib.sha256(content).hexdigest(),
+        "tokenizer": _tokenizer_identity(tokenizer, spec),
         "validation_fraction": validation_fraction,
     }
     if manifest.is_file() and _read_record(folder).get("made_from") == made_from:
@@ -83,16 +83,15 @@ def write_text_shards(
         _clear(folder)
         for split in _SPLITS:
             (folder / split).mkdir(parents=True)
-        name = Path(tokenizer_file).name if tokenizer_file is not None else BYTE_TOKENIZER_NAME
         (folder / RECORD_NAME).write_text("{}\n", "utf-8")
-        (folder / name).write_bytes(content)
+        saved = save_tokenizer(spec, folder)
         writer = _Shards(folder, tokenizer)
         counts = _write(files, writer, tokenizer, validation_fraction)
         record = {"made_from": made_from, **counts}
         (folder / RECORD_NAME).write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-        _write_manifest(
-            manifest, writer, tokenizer, TokenizerFile(file=name, sha256=made_from["tokenizer"])
-        )
+        digest = hashlib.sha256(saved.read_bytes()).hexdigest()
+        file = TokenizerFile(file=saved.name, sha256=digest)
+        _write_manifest(manifest, writer, tokenizer, file)
     except OSError as error:
         raise OutputError(f"cannot write {folder}: {error.strerror or error}") from error
     return manifest
@@ -248,14 +247,10 @@ def _write_manifest(
     temporary.replace(path)
 
 
-def _tokenizer_content(tokenizer: Encoder, file: str | Path | None) -> bytes:
-    if file is None:
-        said = {"type": "byte", "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id}
-        return (json.dumps(said, sort_keys=True) + "\n").encode()
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the tokenizer {file}: {error.strerror}") from error
+def _tokenizer_identity(tokenizer: Encoder, spec: str | Path) -> dict[str, Any]:
+    content = b"" if spec == BYTE else find_tokenizer(spec).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    return {"sha256": digest, "vocab_size": tokenizer.vocab_size, "eos_id": tokenizer.eos_id}
 
 
 def _identity(path: Path) -> dict[str, Any]:

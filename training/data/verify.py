@@ -82,10 +82,10 @@ def _tokenizer_problems(manifest: ShardManifestV1, folder: Path, depth: Depth) -
     if digest != manifest.tokenizer.sha256:
         yield f"{path}: sha256 is {digest}, the manifest says {manifest.tokenizer.sha256}"
     elif depth == "content":
-        from stages.tokens.tokenizer import Tokenizer
+        from training.tokenizers import load_tokenizer
 
         try:
-            tokenizer = Tokenizer.load(path)
+            tokenizer = load_tokenizer(path)
         except CorpusmillError as error:
             yield str(error)
             return

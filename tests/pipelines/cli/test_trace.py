@@ -14,15 +14,7 @@ from tests.builders.token_shards import numbered_documents, write_shards
 from training.config import Data
 from training.data.batch import IGNORED
 from training.data.corpus import open_corpus
-
-
-class Bytes:
-    vocab_size = 257
-    eos_id = 256
-
-    def encode(self, text: str) -> list[int]:
-        return list(text.encode())
-
+from training.tokenizers.byte_tokenizer import ByteTokenizer
 
 LENGTHS = [7, 9, 3, 30, 12] * 4
 
@@ -103,7 +95,7 @@ def test_a_run_over_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     file.write_text("".join(json.dumps({"text": f"text number {n}"}) + "\n" for n in range(40)))
     folder = write_run(tmp_path / "run", {"text": [str(file)]}, tokenizer="byte")
     data = Data(sequence_length=16, text=[str(file)])
-    corpus = open_corpus(data, 5, folder, tokenizer=Bytes())
+    corpus = open_corpus(data, 5, folder, tokenizer=ByteTokenizer())
     lines = file.read_bytes()
     file.unlink()
     row = traced(capsys, str(folder), "--step", "3")["samples"][0]

@@ -14,24 +14,24 @@ import pytest
 from schemas.errors import InputError, OutputError, UsageError
 from schemas.recipe import Tokenizer as TokenizerSettings
 from stages.tokens import Tokenizer, train_sentencepiece
+from stages.tokens.megatron import TokenArray
 from training.config import Data
 from training.data.corpus import Corpus, open_corpus
-from training.data.shards import ShardReader
+from training.data.shards import ShardReader, check
 from training.data.text import text_report
+from training.tokenizers import load_tokenizer
+from training.tokenizers.byte_tokenizer import ByteTokenizer
 
 
-class Bytes:
-    """A tokenizer without a file."""
-
-    vocab_size = 257
-    eos_id = 256
+class Bytes(ByteTokenizer):
+    """Counts what it encodes."""
 
     def __init__(self) -> None:
         self.encoded = 0
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> TokenArray:
         self.encoded += 1
-        return list(text.encode())
+        return super().encode(text)
 
 
 def write_lines(path: Path, lines: list[Any]) -> Path:
@@ -68,11 +68,8 @@ def test_documents_and_where_they_came_from(tmp_path: Path) -> None:
     reader = ShardReader(tmp_path / "run/data/manifest.json", verify=True)
     assert corpus.sources[0].reader.manifest == reader.manifest
     assert (corpus.vocab_size, corpus.eos_id) == (257, 256)
-    assert json.loads(corpus.tokenizer_file.read_text()) == {
-        "type": "byte",
-        "vocab_size": 257,
-        "eos_id": 256,
-    }
+    assert isinstance(load_tokenizer(corpus.tokenizer_file), ByteTokenizer)
+    assert check(tmp_path / "run/data/manifest.json") == []
     found = {}
     for split in ("train", "validation"):
         count = reader.total_documents(split)
@@ -131,10 +128,38 @@ def test_a_sentencepiece_model(tmp_path: Path) -> None:
     train_sentencepiece(["some text and numbers"], model, TokenizerSettings(vocab_size=300))
     tokenizer = Tokenizer.load(model)
     corpus = opened(tmp_path / "run", [path], tokenizer, tokenizer_file=model)
-    assert corpus.tokenizer_file == tmp_path / "run/data/my.model"
+    assert corpus.tokenizer_file == tmp_path / "run/data/tokenizer.model"
+    assert check(tmp_path / "run/data/manifest.json") == []
     reader = corpus.sources[0].reader
     assert reader.manifest.tokenizer.sha256 == tokenizer.sha256
     assert tokenizer.decode(reader.document("train", 0)).startswith("document number")
+
+
+def test_a_tokenizer_json(tmp_path: Path) -> None:
+    """What names its EOS is copied, too, so that the copy is the same tokenizer."""
+    tokenizers = pytest.importorskip("tokenizers")
+    built = tokenizers.Tokenizer(tokenizers.models.BPE())
+    built.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+    built.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["[END]"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    )
+    built.train_from_iterator(["some text and numbers"], trainer)
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    built.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "[END]"}))
+    tokenizer = load_tokenizer(folder)
+    path = write_lines(tmp_path / "a.jsonl", records(50))
+    corpus = opened(tmp_path / "run", [path], tokenizer, tokenizer_file=folder)
+    assert corpus.eos_id == tokenizer.eos_id
+    assert check(tmp_path / "run/data/manifest.json") == []
+    copy = load_tokenizer(corpus.tokenizer_file)
+    tokens = corpus.sources[0].reader.document("train", 0)
+    assert copy.decode(tokens) == tokenizer.decode(tokens)
+    assert copy.decode(tokens).strip().startswith("document number")
 
 
 def test_bad_lines_are_counted_and_named(tmp_path: Path) -> None:
@@ -149,7 +174,7 @@ def test_bad_lines_are_counted_and_named(tmp_path: Path) -> None:
 
 def test_what_a_tokenizer_refuses_is_a_bad_line(tmp_path: Path) -> None:
     class Picky(Bytes):
-        def encode(self, text: str) -> list[int]:
+        def encode(self, text: str) -> TokenArray:
             if "7" in text:
                 raise InputError("no sevens")
             return super().encode(text)
