@@ -1,1 +1,6 @@
-"""Weights of Hugging Face model folders, read and written without transformers."""
+"""Hugging Face model folders, read and written without transformers."""
+
+from model.huggingface.reading import HuggingFaceWeights, load_huggingface
+from model.huggingface.writing import save_huggingface
+
+__all__ = ["HuggingFaceWeights", "load_huggingface", "save_huggingface"]
