@@ -57,8 +57,8 @@ def _dynamic(rope: RopeConfig, size: int, original: int, positions: Tensor) -> F
     """The NTK base of the length at hand (same paper, section 3.3, "dynamic scaling").
 
     The length is the highest position + 1, so all positions of a sequence must be looked at
-    together. Nothing changes up to `original` positions. Keys that lie in a cache keep the
-    rotation of the length they came at, as in transformers.
+    together. Nothing changes up to `original` positions; beyond, each length turns all keys anew
+    and no cache of them is exact.
     """
     length = (positions.max() + 1).clamp_min(original)
     stretch = rope.factor * length / original - (rope.factor - 1)

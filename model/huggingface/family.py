@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from model.config import ModelConfig
-from model.huggingface.rope_keys import read_rope, write_rope
+from model.huggingface.rope_keys import read_max_seq_len, read_rope, write_rope
 from schemas.errors import InputError
 
 Keys = dict[str, Any]
@@ -90,18 +90,20 @@ def read_shared(keys: Keys, where: str, family: Family) -> Keys:
         "n_layers": "num_hidden_layers",
         "n_heads": "num_attention_heads",
         "ffn_dim": "intermediate_size",
-        "max_seq_len": "max_position_embeddings",
     }
-    missing = [theirs for theirs in names.values() if keys.get(theirs) is None]
+    needed = (*names.values(), "max_position_embeddings")
+    missing = [theirs for theirs in needed if keys.get(theirs) is None]
     if missing:
         raise InputError(f"{where}: has no {missing[0]}")
+    rope = read_rope(keys, where, family.theta)
     read = {ours: keys[theirs] for ours, theirs in names.items()}
     read |= {
         "n_kv_heads": keys.get("num_key_value_heads"),
         "head_dim": keys.get("head_dim"),
         "norm_eps": keys.get("rms_norm_eps", family.norm_eps),
         "tie_embeddings": bool(keys.get("tie_word_embeddings")),
-        "rope": read_rope(keys, where, family.theta),
+        "rope": rope,
+        "max_seq_len": read_max_seq_len(keys, rope),
     }
     if keys.get("initializer_range"):
         read["init_std"] = keys["initializer_range"]

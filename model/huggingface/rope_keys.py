@@ -33,9 +33,11 @@ def read_rope(keys: dict[str, Any], where: str, default_theta: float) -> dict[st
     if kind == "default":
         return rope
     rope["factor"] = found.get("factor")
-    original = found.get("original_max_position_embeddings")
-    if kind in ("yarn", "llama3") and original is not None:
-        rope["original_len"] = original
+    if kind != "linear":
+        longest = keys.get("max_position_embeddings")
+        # `dynamic` has no key of its own for it.
+        own = None if kind == "dynamic" else found.get("original_max_position_embeddings")
+        rope["original_len"] = own or longest
     if kind == "llama3":
         rope |= {n: found[n] for n in ("low_freq_factor", "high_freq_factor") if n in found}
     if kind == "yarn":
@@ -43,6 +45,15 @@ def read_rope(keys: dict[str, Any], where: str, default_theta: float) -> dict[st
     if rope["factor"] is None:
         raise InputError(f"{where}: a {kind} rotation needs a factor")
     return rope
+
+
+def read_max_seq_len(keys: dict[str, Any], rope: dict[str, Any]) -> int:
+    """Tokens of context: `max_position_embeddings`, or what a stretched rotation reaches where
+    that is the length of training (`dynamic` always, `yarn` as Qwen2.5's page turns it on)."""
+    longest: int = keys["max_position_embeddings"]
+    if rope["scaling"] not in ("dynamic", "yarn"):
+        return longest
+    return max(longest, int(rope["original_len"] * rope["factor"]))
 
 
 def _read_yarn(keys: dict[str, Any], found: dict[str, Any], where: str) -> dict[str, Any]:
@@ -71,7 +82,8 @@ def write_rope(config: ModelConfig) -> dict[str, Any]:
     """The keys of a config.json, spelled so that transformers 4.50 and 5 read the same.
 
     `dynamic` counts from `max_position_embeddings` there, which therefore holds the length of
-    training.
+    training. transformers 4 took YaRN's factor from `max_position_embeddings` where there is an
+    original length: the two agree if max_seq_len is factor times original_len.
     """
     rope = config.rope
     original = rope.original_len or config.max_seq_len

@@ -90,6 +90,15 @@ def test_defaults_of_transformers_where_a_key_is_absent() -> None:
     assert read(ignored).sliding_window is None
 
 
+def test_a_stretched_rotation_reaches_its_factor() -> None:
+    yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
+    assert read({**PLAIN, "rope_scaling": yarn}).max_seq_len == 2048
+    assert read({**PLAIN, "rope_scaling": {**yarn, "factor": 1.0}}).max_seq_len == 512
+    dynamic = read({**PLAIN, "rope_scaling": {"type": "dynamic", "factor": 2.0}})
+    assert (dynamic.rope.original_len, dynamic.max_seq_len) == (512, 1024)
+    assert write_config(dynamic)[1]["max_position_embeddings"] == 512
+
+
 def test_windows_of_qwen_by_layers() -> None:
     keys = {**PLAIN, "model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64}
     assert read({**keys, "max_window_layers": 1}).sliding_window_from == 1
