@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+import torch
 
 from tests.builders.gloo import Ranks
 from tests.builders.layouts import Course, alone, assert_same, on_ranks, shape
@@ -53,3 +54,35 @@ def test_recomputed_activations_change_nothing(ranks: Ranks, layout: str, mode: 
         on_ranks, shape(**SHAPES[kind]), LAYOUTS[layout], activation_checkpointing=mode
     )
     assert_same(course, expected(kind))
+
+
+def test_parameters_in_host_memory(ranks: Ranks) -> None:
+    course, *_ = ranks.run(on_ranks, shape(), {"dp_shard": 4}, cpu_offload=True, accumulation=2)
+    assert_same(course, expected("plain"))
+
+
+@pytest.mark.parametrize("parallel", [{"dp_replicate": 4}, {"dp_shard": 2, "tp": 2}])
+def test_bfloat16_stays_near_float32(ranks: Ranks, parallel: dict[str, int]) -> None:
+    course, *_ = ranks.run(on_ranks, shape(), parallel, dtype="bfloat16", accumulation=2)
+    whole = expected("plain")
+    assert course is not None
+    # bfloat16 has 8 bits: 0.4 % a rounding.
+    assert course.losses == pytest.approx(whole.losses, rel=0.01)
+    for name, gradient in course.gradients.items():
+        assert gradient.dtype == torch.float32
+        error = (gradient - whole.gradients[name]).norm() / whole.gradients[name].norm()
+        assert error < 0.03, name
+
+
+@pytest.mark.slow
+def test_compiled_blocks(ranks: Ranks) -> None:
+    course, *_ = ranks.run(
+        on_ranks,
+        shape(qk_norm=True),
+        {"dp_shard": 2},
+        world=2,
+        timeout_seconds=600,
+        compile=True,
+        activation_checkpointing="selective",
+    )
+    assert_same(course, alone(shape(qk_norm=True)))

@@ -1,0 +1,113 @@
+"""What plans leave in a model, seen in one process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from model.decoder import Decoder
+from schemas.errors import InputError, UsageError
+from tests.builders.layouts import SEED, batch, configuration, shape
+from training.parallel.activation import checkpoint_blocks
+from training.parallel.compiled import compile_blocks
+from training.parallel.dims import ParallelDims
+from training.parallel.model import ParallelModel
+
+MODEL = shape(qkv_bias=True)
+CPU = torch.device("cpu")
+
+
+class Operators(TorchDispatchMode):
+    """Counts what runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        self.counts[operator.name().partition(".")[0]] += 1
+        return operator(*args, **(kwargs or {}))
+
+
+def operators(mode: str) -> Counter[str]:
+    decoder = Decoder(MODEL)
+    decoder.initialize(SEED)
+    checkpoint_blocks(decoder, mode)
+    tokens, labels, positions, documents = batch(0, MODEL.vocab_size)
+    with Operators() as seen:
+        decoder(tokens, positions, documents, labels)[0].backward()
+    return seen.counts
+
+
+def test_what_is_recomputed() -> None:
+    none, selective, full = (operators(mode) for mode in ("none", "selective", "full"))
+    dear = ("aten::mm", "aten::addmm", "aten::_scaled_dot_product_flash_attention_for_cpu")
+    for name in dear:
+        assert none[name] == selective[name] < full[name]
+    assert none["aten::silu"] < selective["aten::silu"] == full["aten::silu"] == 4
+
+
+def test_names_stay_as_they_are() -> None:
+    names = list(Decoder(MODEL).state_dict())
+    decoder = Decoder(MODEL)
+    checkpoint_blocks(decoder, "full")
+    compile_blocks(decoder)
+    assert list(decoder.state_dict()) == names
+    assert [name for name, _ in decoder.named_modules()] == [
+        name for name, _ in Decoder(MODEL).named_modules()
+    ]
+
+
+def alone(**train: Any) -> ParallelModel:
+    return ParallelModel.build(MODEL, configuration({}, **train), ParallelDims(), CPU)
+
+
+def test_weights_are_those_of_the_plain_decoder() -> None:
+    decoder = Decoder(MODEL)
+    decoder.initialize(SEED)
+    built = alone()
+    for name, weight in decoder.named_parameters():
+        assert torch.equal(built.full_parameter(name), weight)
+
+
+def test_weights_by_name() -> None:
+    built = alone()
+    state = {name: torch.randn(p.shape) for name, p in built.named_parameters()}
+    built.load_state(state.__getitem__)
+    assert all(torch.equal(p, state[name]) for name, p in built.named_parameters())
+    state["head.weight"] = state["head.weight"][:5]
+    with pytest.raises(InputError, match=r"head.weight: weights of shape \[5, 32\] for .*\[37, 32"):
+        built.load_state(state.__getitem__)
+
+
+def test_evaluation_is_the_sum_of_its_rows() -> None:
+    built = alone()
+    whole = batch(0, MODEL.vocab_size)
+    rows = [built.evaluate(type(whole)(*(x[i : i + 1] for x in whole))) for i in range(8)]
+    torch.testing.assert_close(built.evaluate(whole), torch.stack(rows).sum(dim=0))
+    assert all(p.grad is None for _, p in built.named_parameters())
+
+
+def test_bfloat16_computes_in_it_and_keeps_float32() -> None:
+    built = alone(dtype="bfloat16")
+    seen: list[Tensor] = []
+    q_proj = built.parts[0].get_submodule("layers.0.attention.q_proj")
+    q_proj.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    built.forward_backward([batch(0, MODEL.vocab_size)], 100.0, 0.0)
+    assert seen[0].dtype == torch.bfloat16
+    for _, parameter in built.named_parameters():
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None
+        assert parameter.grad.dtype == torch.float32
+
+
+def test_ranks_that_are_not_there() -> None:
+    with pytest.raises(UsageError, match="laid out for 2 ranks, but 1 are running"):
+        ParallelModel.build(MODEL, configuration({}), ParallelDims(dp_shard=2), CPU)
