@@ -19,6 +19,7 @@ from pipelines.cli import (
     demo,
     deploy,
     estimate,
+    generate,
     inspect,
     launch,
     phase,
@@ -88,6 +89,7 @@ for _module in (
     deploy,
     estimate,
     trace,
+    generate,
 ):
     _module.register(app)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,3 +45,20 @@ def continuation(tokenizer: Tokenizer, prompt: Sequence[int], tokens: Sequence[i
     SentencePiece takes from the front of a text."""
     before, whole = tokenizer.decode(prompt), tokenizer.decode([*prompt, *tokens])
     return whole[len(before) :] if whole.startswith(before) else tokenizer.decode(tokens)
+
+
+def pieces(tokenizer: Tokenizer, prompt: Sequence[int], tokens: Iterable[int]) -> Iterator[str]:
+    """`continuation` of `prompt` in parts, each as soon as its tokens are there: characters whose
+    bytes lie in several tokens come whole."""
+    taken: list[int] = []
+    shown = ""
+    for token in tokens:
+        taken.append(token)
+        text = continuation(tokenizer, prompt, taken)
+        # U+FFFD at the end may become another character with the next token.
+        if text.startswith(shown) and len(text) > len(shown) and text[-1] != "\ufffd":
+            yield text[len(shown) :]
+            shown = text
+    text = continuation(tokenizer, prompt, taken)
+    if text.startswith(shown) and len(text) > len(shown):
+        yield text[len(shown) :]

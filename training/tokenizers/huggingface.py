@@ -44,8 +44,10 @@ class HuggingFaceTokenizer:
         self._tree: dict[str, Any] = json.loads(text)
         vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
         self.vocab_size = max(vocabulary.values()) + 1
-        settings = _settings(path)
-        eos = settings.get("eos_token") or next((n for n in _EOS_NAMES if n in vocabulary), None)
+        settings = read_settings(path.parent)
+        eos = _text(settings.get("eos_token")) or next(
+            (n for n in _EOS_NAMES if n in vocabulary), None
+        )
         if eos not in vocabulary:
             raise UsageError(
                 f"{path} says nothing of an end-of-sequence token; put a {SETTINGS} beside it "
@@ -53,7 +55,7 @@ class HuggingFaceTokenizer:
             )
         self.eos_token: str = eos
         self.eos_id = vocabulary[eos]
-        bos = settings.get("bos_token")
+        bos = _text(settings.get("bos_token"))
         self.bos_token: str | None = bos if bos in vocabulary else None
         self.bos_id: int | None = None if bos is None else vocabulary.get(bos)
         self._dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
@@ -104,19 +106,23 @@ class HuggingFaceTokenizer:
         return lengths
 
 
-def _settings(path: Path) -> dict[str, str]:
-    """BOS and EOS of the file beside a tokenizer.json, as text."""
-    beside = path.with_name(SETTINGS)
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The tokenizer_config.json of a folder; empty where there is none. Raises InputError."""
+    path = folder / SETTINGS
     try:
-        tree = json.loads(beside.read_text("utf-8"))
+        tree = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{beside} cannot be read: {error}") from error
-    named = {key: tree.get(key) for key in ("bos_token", "eos_token")}
-    # An added token with its flags, or its text alone.
-    texts = {k: v.get("content") if isinstance(v, dict) else v for k, v in named.items()}
-    return {key: text for key, text in texts.items() if text}
+        raise InputError(f"{path} cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} holds no object")
+    return tree
+
+
+def _text(token: str | dict[str, Any] | None) -> str | None:
+    """A special token as text: it may be given with its flags."""
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _has_type(part: Any, name: str) -> bool:

@@ -11,7 +11,7 @@ from schemas.errors import InputError, OutputError
 from stages.tokens.tokenizer import Tokenizer as SentencePieceTokenizer
 from training.tokenizers.byte_tokenizer import NOTE, ByteTokenizer
 from training.tokenizers.contract import Tokenizer
-from training.tokenizers.huggingface import SETTINGS, HuggingFaceTokenizer
+from training.tokenizers.huggingface import SETTINGS, HuggingFaceTokenizer, read_settings
 
 BYTE = "byte"
 
@@ -55,6 +55,17 @@ def find_tokenizer(place: str | Path) -> Path:
     raise InputError(
         f"{place}: holds no tokenizer ({', '.join(_FILES)}, there or in {FOLDER}/); name one"
     )
+
+
+def begins_with_bos(model: str | Path, tokenizer: Tokenizer) -> bool:
+    """Whether a model's texts begin with BOS: where a Hugging Face folder's tokenizer puts it
+    there. Runs train on documents without."""
+    folder = Path(model)
+    if not (folder / "config.json").is_file():
+        return False
+    if isinstance(tokenizer, HuggingFaceTokenizer):
+        return tokenizer.adds_bos
+    return read_settings(folder).get("add_bos_token") is True
 
 
 def save_tokenizer(spec: str | Path, folder: str | Path) -> Path:
