@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from schemas.errors import InputError, UsageError
 from training.tokenizers import (
     Tokenizer,
+    begins_with_bos,
     continuation,
     find_tokenizer,
     load_tokenizer,
+    pieces,
     prompt_tokens,
     save_tokenizer,
 )
@@ -210,3 +212,39 @@ def test_a_place_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         load_tokenizer(tmp_path / "absent")
     with pytest.raises(InputError, match="holds no tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_pieces_are_the_continuation_in_whole_characters(tokenizer: Tokenizer) -> None:
+    prompt = tokenizer.encode("more").tolist()
+    tokens = tokenizer.encode("more" + TEXT).tolist()[len(prompt) :]
+    parts = list(pieces(tokenizer, prompt, tokens))
+    assert "".join(parts) == continuation(tokenizer, prompt, tokens)
+    assert len(parts) > 5
+    assert "\ufffd" not in "".join(parts)
+
+
+def test_bytes_that_never_become_a_character_come_at_the_end() -> None:
+    parts = list(pieces(load_tokenizer("byte"), [65], [66, 0xE6, 0x97]))
+    assert parts == ["B", "\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings_of_folder", "expected"),
+    [
+        ("byte_level", {}, True),
+        ("sentencepiece", {"add_bos_token": True}, True),
+        ("sentencepiece", {}, False),
+        ("byte", {}, False),
+    ],
+)
+def test_bos_is_put_where_a_hugging_face_folder_puts_it(
+    kind: str, settings_of_folder: dict[str, bool], expected: bool, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    save_tokenizer(KINDS[kind](tmp_path), folder)
+    told = {"bos_token": "<bos>", "eos_token": "<|endoftext|>", **settings_of_folder}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    tokenizer = load_tokenizer(folder)
+    assert not begins_with_bos(folder, tokenizer)  # a run
+    (folder / "config.json").write_text("{}")
+    assert begins_with_bos(folder, tokenizer) == expected
