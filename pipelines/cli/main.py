@@ -19,7 +19,9 @@ from pipelines.cli import (
     demo,
     deploy,
     estimate,
+    export,
     generate,
+    import_,
     inspect,
     launch,
     phase,
@@ -89,6 +91,8 @@ for _module in (
     deploy,
     estimate,
     trace,
+    export,
+    import_,
     generate,
 ):
     _module.register(app)

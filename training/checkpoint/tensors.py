@@ -84,6 +84,22 @@ def read_tensors(ref: CheckpointRef, part: str = "model") -> dict[str, Tensor]:
     return {name.removeprefix(f"{part}."): tensor for name, tensor in flat.items()}
 
 
+def each_tensor(ref: CheckpointRef, *, averaged: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of the model by name, each read, whole and on the CPU, when it is asked for.
+
+    `averaged` gives the moving average where there is one: not for buffers. Raises InputError.
+    """
+    stored = _stored(ref)
+    if averaged and not any(key.startswith("ema.") for key in stored):
+        raise InputError(f"{ref.folder}: was saved without ema (optimizer.ema)")
+    for key in [key for key in stored if key.startswith("model.")]:
+        name = key.removeprefix("model.")
+        chosen = f"ema.{name}" if averaged and f"ema.{name}" in stored else key
+        tensor = torch.empty(stored[chosen].size, dtype=stored[chosen].properties.dtype)
+        _load(ref, {chosen: tensor}, None)
+        yield name, tensor
+
+
 def stored_shapes(ref: CheckpointRef) -> dict[str, tuple[int, ...]]:
     """Shapes of the whole tensors. Raises InputError when the index cannot be read."""
     return {name: tuple(entry.size) for name, entry in _stored(ref).items()}

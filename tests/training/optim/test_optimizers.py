@@ -14,8 +14,8 @@ from training.optim import Optimizers, build_optimizer, model_state, named_param
 from training.optim.muon import Muon, orthogonalize, update_scale
 
 
-def decoder(**changes: object) -> Decoder:
-    made = Decoder(preset("debug", 64, **changes))
+def decoder(shape: str = "debug", **changes: object) -> Decoder:
+    made = Decoder(preset(shape, 64, **changes))
     made.initialize(1)
     return made
 
@@ -40,15 +40,17 @@ def test_decay_on_matrices_only() -> None:
     assert sum(len(g["params"]) for g in optimizers.param_groups) == len(list(model.parameters()))
 
 
-def test_muon_takes_the_matrices_between_hidden_states() -> None:
-    model = decoder()
+@pytest.mark.parametrize("shape", ["debug", "debug-moe"])
+def test_muon_takes_the_matrices_between_hidden_states(shape: str) -> None:
+    model = decoder(shape)
     optimizers = build_optimizer(named_parameters([model]), Optimizer(name="muon", muon_lr=0.02))
     groups = enumerate(optimizers.param_groups)
     taken = set().union(
         *(names_of(optimizers, model, n) for n, group in groups if group["initial_lr"] == 0.02)
     )
-    expected = {n for n, _ in model.named_parameters() if n.endswith("proj.weight")}
+    expected = {n for n, _ in model.named_parameters() if "_proj" in n}
     assert taken == expected
+    assert any(p.ndim == 3 for p in model.parameters()) == (shape == "debug-moe")
 
 
 def test_adamw_is_torchs() -> None:
@@ -137,9 +139,10 @@ def test_state_is_what_torch_makes_of_it(name: str) -> None:
     assert all(torch.equal(theirs[key], after[key]) for key in after)
 
 
+@pytest.mark.parametrize("shape", ["debug", "debug-moe"])
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_state_copied_into_another_goes_on_alike(name: str) -> None:
-    first, second = decoder(), decoder()
+def test_state_copied_into_another_goes_on_alike(name: str, shape: str) -> None:
+    first, second = decoder(shape), decoder(shape)
     config = Optimizer(name=name, lr=1e-2)
     optimizers = [build_optimizer(named_parameters([m]), config) for m in (first, second)]
     for step in range(2):

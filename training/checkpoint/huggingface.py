@@ -1,0 +1,118 @@
+"""Runs as Hugging Face folders, and the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+
+from model.huggingface import load_huggingface, save_huggingface
+from schemas.errors import InputError
+from training.checkpoint.checkpoints import Checkpoints
+from training.checkpoint.folder import CheckpointRef
+from training.checkpoint.new_folder import new_folder
+from training.checkpoint.tensors import each_tensor
+from training.optim.parameters import model_state
+from training.tokenizers import find_tokenizer, save_tokenizer
+from training.tokenizers.exporting import export_tokenizer
+
+Notice = Callable[[str], None]
+CHECKPOINTS = "checkpoints"
+TOKENIZER = "tokenizer"
+CONFIG = "config.yaml"
+STAGE = "import"
+
+
+class Exported(NamedTuple):
+    """What an export wrote."""
+
+    step: int
+    parameters: int
+    dtype: str
+    averaged: bool
+
+
+def export_huggingface(
+    run: Path,
+    output: Path,
+    *,
+    step: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    averaged: bool = False,
+    notice: Notice = lambda line: None,
+) -> Exported:
+    """Write a folder that transformers loads, with the run's tokenizer.
+
+    The checkpoint is the newest, or that of `step`; `averaged` takes the moving average of the
+    weights. Tensors are read one at a time. Raises UsageError for an output that is not empty and
+    for a model that no Hugging Face family has, InputError, OutputError.
+    """
+    ref = _checkpoint(run, step, notice)
+    shape = ref.shape()
+    parameters = 0
+
+    def counted(item: tuple[str, torch.Tensor]) -> tuple[str, torch.Tensor]:
+        nonlocal parameters
+        parameters += item[1].numel()
+        return item
+
+    with new_folder(output) as partial:
+        tokenizer = export_tokenizer(run, partial)
+        save_huggingface(
+            shape,
+            map(counted, each_tensor(ref, averaged=averaged)),
+            partial,
+            dtype=dtype,
+            bos_id=tokenizer.bos_id,
+            eos_id=tokenizer.eos_id,
+        )
+    return Exported(ref.step, parameters, str(dtype).removeprefix("torch."), averaged)
+
+
+def import_huggingface(folder: Path, output: Path, notice: Notice = lambda line: None) -> int:
+    """Make a run folder of a Hugging Face folder: the weights in float32 as the checkpoint of step
+    0, the tokenizer, and a config.yaml that says where they are from. Returns the parameters.
+
+    `pretrain` starts from it (`init`), `generate` runs it. Raises UsageError for an output that is
+    not empty, InputError, OutputError.
+    """
+    decoder = load_huggingface(folder)
+    state = model_state([decoder])
+    with new_folder(output) as partial:
+        record = {"imported_from": str(folder), "tokens": 0}
+        saved = Checkpoints(partial / CHECKPOINTS)
+        saved.save(0, {"model": state}, record, decoder.config)
+        tokenizer = _import_tokenizer(folder, partial, notice)
+        tree: dict[str, Any] = {
+            "stage": STAGE,
+            "output": str(output),
+            "init": str(folder),
+            "tokenizer": tokenizer,
+            "model": decoder.config.model_dump(mode="json"),
+        }
+        text = yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+        (partial / CONFIG).write_text(text, "utf-8")
+    return sum(parameter.numel() for parameter in decoder.parameters())
+
+
+def _import_tokenizer(folder: Path, partial: Path, notice: Notice) -> str | None:
+    try:
+        found = find_tokenizer(folder)
+    except InputError:
+        notice(f"{folder}: no tokenizer.json and no tokenizer.model: the run has no tokenizer")
+        return None
+    save_tokenizer(found, partial / TOKENIZER)
+    return str(found)
+
+
+def _checkpoint(run: Path, step: int | None, notice: Notice) -> CheckpointRef:
+    if not (run / CHECKPOINTS).is_dir():
+        raise InputError(f"{run}: is no training run: it has no {CHECKPOINTS}/")
+    saved = Checkpoints(run / CHECKPOINTS, notice=notice)
+    ref = saved.latest() if step is None else saved.at(step)
+    if ref is None:
+        raise InputError(f"{run / CHECKPOINTS}: holds no checkpoint that is intact")
+    return ref
