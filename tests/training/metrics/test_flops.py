@@ -12,16 +12,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.attention import Visibility
 from model.config import ModelConfig
 from model.decoder import Decoder
+from model.experts import Experts
 from training.metrics.flops import flops_per_token, keys_seen, matmul_parameters
 
 SHAPE: dict[str, Any] = {"vocab_size": 96, "dim": 32, "n_layers": 3, "n_heads": 4, "ffn_dim": 80}
-CASES = {
+MOE = {"n_experts": 4, "top_k": 2, "ffn_dim": 48}
+CASES: dict[str, dict[str, Any]] = {
     "dense": {},
     "grouped": {"n_kv_heads": 2},
     "multi-query": {"n_kv_heads": 1, "head_dim": 16},
     "tied": {"tie_embeddings": True},
     "biases": {"qkv_bias": True, "out_bias": True, "mlp_bias": True},
     "head norms": {"qk_norm": True},
+    "experts": {"moe": MOE},
+    "shared experts": {"moe": {**MOE, "n_shared": 2}},
 }
 BATCH = 2
 
@@ -31,12 +35,16 @@ def counted(config: ModelConfig, length: int) -> float:
 
     Attention runs in its MATH backend: the counter charges fused attention's backward with the
     scores that it makes anew (7 products in place of 6), which are no model FLOPs. Causal masks
-    are not looked at by either. The loss is a sum of logits: nothing is made twice, as the chunks
-    of the cross-entropy would be.
+    are not looked at by either. Experts multiply in a loop: the counter does not know grouped
+    products. The loss is a sum of logits: nothing is made twice, as the chunks of the
+    cross-entropy would be.
     """
     torch.manual_seed(0)
     model = Decoder(config)
     model.initialize(0)
+    for module in model.modules():
+        if isinstance(module, Experts):
+            module.kernel = "loop"
     tokens = torch.randint(config.vocab_size, (BATCH, length))
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(tokens).square().sum().backward()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.errors import InputError, OutputError
@@ -52,6 +52,7 @@ def test_half_a_line_of_a_killed_run_is_repaired(path: Path) -> None:
     assert steps_in(path) == [1, 2, 3, 4, 5]
 
 
+@settings(deadline=None)
 @given(kept=st.integers(-1, 12), cut=st.integers(0, 400))
 def test_any_kill_and_any_checkpoint_leave_whole_lines(
     tmp_path_factory: pytest.TempPathFactory, kept: int, cut: int
