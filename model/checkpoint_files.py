@@ -21,7 +21,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from model.config import ModelConfig
-from model.weights import differences, expected_shapes
+from model.weights import differences, expected_shapes, stored_name
 from schemas.checked import checked
 from schemas.errors import InputError, UsageError
 
@@ -92,6 +92,7 @@ class CheckpointWeights:
 
     def tensor(self, name: str) -> Tensor:
         """See `model.weights.Weights`."""
+        name = stored_name(name, self.config)
         entry = self._stored[name]
         target = torch.empty(entry.size, dtype=entry.properties.dtype)
         try:

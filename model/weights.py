@@ -26,7 +26,8 @@ class Weights(Protocol):
         """The shape of the model."""
 
     def tensor(self, name: str) -> Tensor:
-        """A whole tensor, in the type it is stored in. Raises InputError."""
+        """A whole tensor, in the type it is stored in. With tied embeddings `head.weight` is the
+        embedding. Raises InputError."""
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, torch.Size]:
@@ -36,6 +37,11 @@ def expected_shapes(config: ModelConfig) -> dict[str, torch.Size]:
     if config.tie_embeddings:
         del shapes["head.weight"]
     return shapes
+
+
+def stored_name(name: str, config: ModelConfig) -> str:
+    """The name that a tensor is stored under: a tied head is stored as the embedding."""
+    return "embedding.weight" if config.tie_embeddings and name == "head.weight" else name
 
 
 def differences(stored: Mapping[str, object], expected: Mapping[str, object]) -> str | None:

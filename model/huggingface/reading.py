@@ -11,7 +11,7 @@ from model.decoder import Decoder
 from model.huggingface.families import read_config
 from model.huggingface.names import is_stacked, their_names
 from model.huggingface.safetensors_folder import SafetensorsFolder, read_object
-from model.weights import build, differences, expected_shapes
+from model.weights import build, differences, expected_shapes, stored_name
 from schemas.errors import InputError
 
 CONFIG = "config.json"
@@ -47,7 +47,7 @@ class HuggingFaceWeights:
 
     def tensor(self, name: str) -> Tensor:
         """See `model.weights.Weights`."""
-        parts = self._theirs[name]
+        parts = self._theirs[stored_name(name, self.config)]
         if not is_stacked(name):
             return self._stored.tensor(parts[0])
         first = self._stored.tensor(parts[0])

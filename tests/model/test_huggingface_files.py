@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.config import ModelConfig
 from model.decoder import Decoder
-from model.huggingface import load_huggingface, save_huggingface
+from model.huggingface import HuggingFaceWeights, load_huggingface, save_huggingface
 from model.weights import build, expected_shapes
 from schemas.errors import InputError, OutputError
 
@@ -79,6 +79,9 @@ def test_types_and_the_place_of_weights(tmp_path: Path) -> None:
     assert wide.head is not None
     assert wide.embedding is not None
     assert wide.head.weight is wide.embedding.weight
+    # A pipeline's last stage asks for its tied head by its own name.
+    head = HuggingFaceWeights(tmp_path).tensor("head.weight")
+    assert torch.equal(head, wide.embedding.weight.bfloat16())
     assert not wide.training
     assert torch.equal(wide(torch.tensor([[1, 2]])), wide(torch.tensor([[1, 2]])))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributed import checkpoint as dcp
 
 import model
 from model.config import ModelConfig
@@ -20,6 +18,8 @@ from model.decoder import Decoder
 from model.huggingface import save_huggingface
 from model.pretrained import open_weights
 from schemas.errors import InputError
+from training.checkpoint import Checkpoints
+from training.optim import model_state
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 40,
@@ -42,23 +42,12 @@ def decoder(seed: int = 0, **changes: Any) -> Decoder:
     return made.eval()
 
 
-def save_checkpoint(folder: Path, made: Decoder) -> Path:
-    """As `training.checkpoint` lays it out, beside an optimizer's state."""
-    folder.mkdir(parents=True)
-    state = {f"model.{name}": tensor for name, tensor in made.state_dict().items()}
-    state["optimizer.head.weight.exp_avg"] = torch.zeros(3)
-    dcp.save(state, checkpoint_id=folder, no_dist=True)
-    (folder / "model.json").write_text(made.config.model_dump_json())
-    (folder / "record.json").write_text("{}")
-    sums = {
-        path.name: {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        }
-        for path in folder.iterdir()
-    }
-    (folder / "checksums.json").write_text(json.dumps(sums))
-    return folder
+def save_checkpoint(root: Path, step: int, made: Decoder) -> Path:
+    """As a run does it, with an optimizer's state."""
+    optimizer = {"embedding.weight.exp_avg": torch.zeros(3)}
+    state = {"model": model_state([made]), "optimizer": optimizer}
+    Checkpoints(root / "checkpoints", keep=9).save(step, state, {}, made.config)
+    return root / "checkpoints" / f"step-{step}"
 
 
 def is_it(folder: Path, made: Decoder) -> bool:
@@ -78,8 +67,8 @@ def test_importing_the_package_imports_no_torch(repository: Path) -> None:
 
 def test_a_run_is_its_latest_checkpoint(tmp_path: Path) -> None:
     first, last = decoder(1), decoder(2)
-    save_checkpoint(tmp_path / "checkpoints" / "step-9", first)
-    save_checkpoint(tmp_path / "checkpoints" / "step-10", last)
+    save_checkpoint(tmp_path, 9, first)
+    save_checkpoint(tmp_path, 10, last)
     assert is_it(tmp_path, last)
     assert is_it(tmp_path / "checkpoints" / "step-9", first)
 
@@ -87,9 +76,10 @@ def test_a_run_is_its_latest_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("missing", ["checksums.json", "model.json", ".metadata", "cut"])
 def test_an_incomplete_checkpoint_is_passed_over(tmp_path: Path, missing: str) -> None:
     whole = decoder(1)
-    save_checkpoint(tmp_path / "checkpoints" / "step-1", whole)
-    broken = save_checkpoint(tmp_path / "checkpoints" / "step-2", decoder(2))
-    save_checkpoint(tmp_path / "checkpoints" / ".partial-step-3", decoder(3))
+    save_checkpoint(tmp_path, 1, whole)
+    broken = save_checkpoint(tmp_path, 2, decoder(2))
+    unfinished = save_checkpoint(tmp_path, 3, decoder(3))
+    unfinished.rename(unfinished.with_name(".partial-step-3"))
     if missing == "cut":
         file = next(broken.glob("*.distcp"))
         file.write_bytes(file.read_bytes()[:-1])
@@ -103,7 +93,7 @@ def test_an_incomplete_checkpoint_is_passed_over(tmp_path: Path, missing: str) -
 
 
 def test_a_checkpoint_of_another_shape(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path / "step-1", decoder())
+    folder = save_checkpoint(tmp_path, 1, decoder())
     other = decoder(n_layers=3).config.model_dump_json()
     sums = json.loads((folder / "checksums.json").read_text())
     (folder / "model.json").write_text(other)
@@ -115,7 +105,7 @@ def test_a_checkpoint_of_another_shape(tmp_path: Path) -> None:
 
 
 def test_damage_inside_a_file_is_an_input_error(tmp_path: Path) -> None:
-    folder = save_checkpoint(tmp_path / "step-1", decoder())
+    folder = save_checkpoint(tmp_path, 1, decoder())
     file = next(folder.glob("*.distcp"))
     file.write_bytes(b"\xff" * file.stat().st_size)
     with pytest.raises(InputError, match="cannot be read") as raised:
@@ -134,10 +124,12 @@ def test_a_hugging_face_folder(tmp_path: Path) -> None:
 
 def test_tensors_one_at_a_time(tmp_path: Path) -> None:
     made = decoder()
-    weights = open_weights(save_checkpoint(tmp_path / "step-1", made))
+    weights = open_weights(save_checkpoint(tmp_path, 1, made))
     assert weights.config == made.config
     name = "layers.1.attention.q_proj.weight"
     assert torch.equal(weights.tensor(name), made.state_dict()[name])
+    # A pipeline's last stage asks for its tied head by its own name.
+    assert torch.equal(weights.tensor("head.weight"), made.state_dict()["embedding.weight"])
 
 
 def test_folders_that_hold_no_model(tmp_path: Path) -> None:
