@@ -20,7 +20,10 @@ KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "varlen": varlen, "flex": flex}
 """By name: (q, k, v, visibility, window, alibi slopes) -> [B, Tq, H, d]."""
 
 _FLEX_BLOCK = 128
-"""Queries that FlexAttention handles together: for fewer a dense mask is the smaller one."""
+"""Queries that FlexAttention handles together. For fewer a dense mask is the smaller one, and its
+kernel for them takes groups of heads of some sizes alone."""
+_FLEX_LEAST_SIZE = 16
+"""Numbers a head that its compiled kernel asks for (torch/_inductor/kernel/flex)."""
 
 
 def attention(
@@ -56,4 +59,4 @@ def best_kernel(q: Tensor, see: Visibility, window: int | None, slopes: Tensor |
     fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 256
     if see.aligned and slopes is None and half and fits:
         return "varlen"
-    return "flex" if q.shape[1] >= _FLEX_BLOCK else "sdpa"
+    return "flex" if q.shape[1] >= _FLEX_BLOCK and q.shape[-1] >= _FLEX_LEAST_SIZE else "sdpa"

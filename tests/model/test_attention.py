@@ -263,5 +263,6 @@ def test_the_best_kernel() -> None:
     assert best(packed, OnCuda(shape=(2, 256, 8, 20))) == "flex"
     assert best(apart) == best(plain, bias=True) == "flex"
     assert best(apart, OnCuda(shape=(2, 1, 8, 64))) == "sdpa"
+    assert best(apart, OnCuda(shape=(2, 256, 8, 8))) == "sdpa"
     for see in (plain, packed, apart):
         assert best(see, OnCuda(device=torch.device("cpu")), bias=True) == "sdpa"
