@@ -28,7 +28,8 @@ def source(
 ) -> Iterator[tuple[Source, list[list[int]]]]:
     documents = numbered_documents(lengths)
     with tempfile.TemporaryDirectory() as folder:
-        reader = ShardReader(write_shards(Path(folder), {"train": documents}), verify=False)
+        manifest = write_shards(Path(folder), {"train": documents}, shard_documents=12)
+        reader = ShardReader(manifest, verify=False)
         yield (
             Source(
                 "m",
@@ -227,3 +228,20 @@ def test_many_blocks_of_documents() -> None:
         assert not targets(batch) - transitions(documents)
         missing = transitions(documents) - targets(batch)
         assert missing.total() <= sum(lengths) - 1 - count * 50
+
+
+def test_best_fit_shuffles_company_and_order() -> None:
+    with source([5] * 40, 8, "best_fit") as (found, _):
+        count = found.samples_per_epoch
+
+        def company(epoch: int) -> set[frozenset[int]]:
+            rows = found.rows(epoch * count, count).tokens.tolist()
+            return {frozenset(row) for row in rows}
+
+        assert company(0) != company(1), "other documents of a size share a row"
+    # One document of each size, each alone in its row: only the order of rows is left to shuffle.
+    with source(list(range(12, 22)), 20, "best_fit") as (found, _):
+        count = found.samples_per_epoch
+        first, second = found.rows(0, count).tokens, found.rows(count, count).tokens
+        assert sorted(first.tolist()) == sorted(second.tolist())
+        assert first.tolist() != second.tolist()
