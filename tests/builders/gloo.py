@@ -7,6 +7,7 @@ that fails ends the task with its traceback; after one that died or hangs the po
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import time
@@ -155,3 +156,6 @@ def _serve(rank: int, port: int, pipe: Connection) -> None:
         pipe.send(answer)
         if distributed.is_initialized():
             distributed.destroy_process_group()
+        # Groups of a task have threads, and live in the cycles of the modules that use them.
+        del function, arguments, named, answer
+        gc.collect()
