@@ -51,13 +51,21 @@ class Head(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(config.vocab_size, config.dim))
         self.chunk_tokens = CHUNK_TOKENS
+        self.z_gradient = False
+        """Whether the second sum will be differentiated: knowing it saves work, see `loss_sums`."""
 
     def forward(self, hidden: Tensor, labels: Tensor | None) -> Tensor:
         """hidden [B, T, dim] -> logits [B, T, V]; with labels [B, T] -> sums [2], see
         `loss_sums`."""
         if labels is None:
             return nn.functional.linear(hidden, self.weight)
-        return loss_sums(hidden.flatten(0, 1), self.weight, labels.flatten(), self.chunk_tokens)
+        return loss_sums(
+            hidden.flatten(0, 1),
+            self.weight,
+            labels.flatten(),
+            self.chunk_tokens,
+            z_gradient=self.z_gradient,
+        )
 
 
 class Decoder(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from model.decoder import Decoder
+from model.decoder import Decoder, Head
 from training.parallel.batch import Batch
 
 
@@ -47,6 +47,8 @@ class Alone:
         self, batches: Sequence[Batch], denominator: Tensor, z_loss: float
     ) -> Tensor:
         """See `Execution`."""
+        if isinstance(self.decoder.head, Head):
+            self.decoder.head.z_gradient = z_loss != 0
         total = torch.zeros(2, device=self._device)
         for number, batch in enumerate(batches, start=1):
             with self._gradients(last=number == len(batches)):
