@@ -270,3 +270,14 @@ def test_initialize_gives_values_to_buffers_without_any() -> None:
         module.loss_scale.fill_(7)
     decoder.initialize(1)
     assert all(m.load.sum() == 0 and m.loss_scale == 0 for m in decoder.moe_layers())
+
+
+@pytest.mark.parametrize("balance", ["loss", "bias"])
+def test_a_layer_compiles_whole(balance: str) -> None:
+    config = shape(balance=balance, n_shared=1, z_coef=0.3)
+    plain, compiled = layer(config), layer(config)
+    expected = gradients(plain, hidden(), scale=0.1)
+    compiled.compile(backend="aot_eager", fullgraph=True)
+    for got, want in zip(gradients(compiled, hidden(), scale=0.1), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-6)
+    assert torch.equal(compiled.load, plain.load)
