@@ -7,17 +7,26 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.kernels.flex import flex
-from model.kernels.sdpa import sdpa
-from model.kernels.varlen import varlen
+from model.kernels.flex import flex, prepare_flex
+from model.kernels.sdpa import prepare_sdpa, sdpa
+from model.kernels.varlen import prepare_varlen, varlen
 from model.visibility import Visibility
 
-__all__ = ["KERNELS", "Visibility", "attention", "best_kernel"]
+__all__ = ["KERNELS", "PREPARATIONS", "Visibility", "attention", "best_kernel", "prepare"]
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Visibility, "int | None", "Tensor | None"], Tensor]
 
 KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "varlen": varlen, "flex": flex}
 """By name: (q, k, v, visibility, window, alibi slopes) -> [B, Tq, H, d]."""
+
+Preparation = Callable[[Visibility, int, "int | None", "Tensor | None"], None]
+
+PREPARATIONS: dict[str, Preparation] = {
+    "sdpa": prepare_sdpa,
+    "varlen": prepare_varlen,
+    "flex": prepare_flex,
+}
+"""By name: (visibility, B, window, alibi slopes), to derive what the kernel of that name needs."""
 
 _FLEX_BLOCK = 128
 """Queries that FlexAttention handles together. For fewer a dense mask is the smaller one, and its
@@ -43,6 +52,20 @@ def attention(
     """
     name = best_kernel(q, see, window, slopes) if kernel == "auto" else kernel
     return KERNELS[name](q, k, v, see, window, slopes)
+
+
+def prepare(
+    q: Tensor,
+    see: Visibility,
+    *,
+    window: int | None = None,
+    slopes: Tensor | None = None,
+    kernel: str = "auto",
+) -> None:
+    """Derive now what `attention` with these arguments derives from `see` when it is missing: code
+    that is compiled can read it but not keep it. Of q its shape, type and device count."""
+    name = best_kernel(q, see, window, slopes) if kernel == "auto" else kernel
+    PREPARATIONS[name](see, q.shape[0], window, slopes)
 
 
 def best_kernel(q: Tensor, see: Visibility, window: int | None, slopes: Tensor | None) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
-from model.attention import attention
+from model.attention import attention, prepare
 from model.cache import LayerCache
 from model.config import ModelConfig
 from model.norm import RMSNorm
@@ -53,6 +54,15 @@ class SelfAttention(nn.Module):
         self.exchange = KeyValueExchange()
         self.first_head = 0
         """Number of the first head held here: tensor parallelism gives each rank some heads."""
+
+    def prepare(self, x: Tensor, around: Surroundings) -> None:
+        """Derive what `forward` with hidden states like x needs of who sees whom, see
+        `model.attention.prepare`."""
+        dtype = x.dtype
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+        q = x.new_empty((), dtype=dtype).expand(*x.shape[:2], 1, self.head_size)
+        prepare(q, around.see, window=self.window, slopes=around.slopes, kernel=around.kernel)
 
     def forward(self, x: Tensor, around: Surroundings, cache: LayerCache | None = None) -> Tensor:
         """[B, T, dim] -> [B, T, dim]. With a cache, keys and values are added to it first."""

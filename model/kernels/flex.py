@@ -26,7 +26,7 @@ def flex(
     # Imported here: it costs most of a second.
     from torch.nn.attention.flex_attention import flex_attention
 
-    mask = see.derive(("flex", window), lambda: _block_mask(see, window))
+    mask = _mask(see, window)
     run: Any = _compiled(flex_attention) if q.is_cuda else flex_attention
     out: Tensor = run(
         q.transpose(1, 2),
@@ -37,6 +37,15 @@ def flex(
         enable_gqa=q.shape[2] != k.shape[2],
     )
     return out.transpose(1, 2)
+
+
+def prepare_flex(see: Visibility, batch: int, window: int | None, slopes: Tensor | None) -> None:
+    """See `model.attention.prepare`."""
+    _mask(see, window)
+
+
+def _mask(see: Visibility, window: int | None) -> BlockMask:
+    return see.derive(("flex", window), lambda: _block_mask(see, window))
 
 
 @functools.cache

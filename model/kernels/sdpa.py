@@ -23,15 +23,25 @@ def sdpa(
     return out.transpose(1, 2)
 
 
+def prepare_sdpa(see: Visibility, batch: int, window: int | None, slopes: Tensor | None) -> None:
+    """See `model.attention.prepare`."""
+    if slopes is not None:
+        _nearness(see, window)
+    elif not see.is_plain_causal(window):
+        see.dense(window)
+
+
 def _biases(see: Visibility, window: int | None, slopes: Tensor) -> Tensor:
     """ALiBi's biases, -inf where nothing is seen: float32 [B or 1, H, Tq, Tk].
 
     Float32 whatever the queries are: half precision would round distances above 256.
     """
-    nearness = see.derive(("nearness", window), lambda: _nearness(see, window))
-    return slopes[:, None, None] * nearness
+    return slopes[:, None, None] * _nearness(see, window)
 
 
 def _nearness(see: Visibility, window: int | None) -> Tensor:
-    unseen = ~see.dense(window)
-    return (-see.distance()).to(torch.float32).masked_fill(unseen, float("-inf"))
+    def make() -> Tensor:
+        unseen = ~see.dense(window)
+        return (-see.distance()).to(torch.float32).masked_fill(unseen, float("-inf"))
+
+    return see.derive(("nearness", window), make)

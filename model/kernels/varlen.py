@@ -35,7 +35,7 @@ def varlen(
     if not see.aligned or slopes is not None:
         raise ValueError("the kernel varlen needs aligned queries and keys, and no ALiBi slopes")
     batch, length = q.shape[:2]
-    starts, longest = see.derive(("cuts", batch), lambda: cuts(see.query_documents, batch, length))
+    starts, longest = _cuts(see, batch)
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))
     # A window here counts the keys to the left of a query, ours counts the query too.
     left = -1 if window is None else window - 1
@@ -52,6 +52,16 @@ def varlen(
     )
     assert isinstance(out, Tensor)
     return out.unflatten(0, (batch, length))
+
+
+def prepare_varlen(see: Visibility, batch: int, window: int | None, slopes: Tensor | None) -> None:
+    """See `model.attention.prepare`."""
+    _cuts(see, batch)
+
+
+def _cuts(see: Visibility, batch: int) -> Cuts:
+    length = see.query_positions.shape[1]
+    return see.derive(("cuts", batch), lambda: cuts(see.query_documents, batch, length))
 
 
 def cuts(documents: Tensor | None, batch: int, length: int) -> Cuts:

@@ -111,3 +111,30 @@ def test_bfloat16_computes_in_it_and_keeps_float32() -> None:
 def test_ranks_that_are_not_there() -> None:
     with pytest.raises(UsageError, match="laid out for 2 ranks, but 1 are running"):
         ParallelModel.build(MODEL, configuration({}), ParallelDims(dp_shard=2), CPU)
+
+
+@pytest.mark.parametrize("mode", ["none", "selective", "full"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"position": "alibi"}, {"moe": {"n_experts": 4, "top_k": 2}}]
+)
+def test_all_blocks_share_one_compiled_graph(changes: dict[str, Any], mode: str) -> None:
+    torch._dynamo.reset()
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    model = shape(n_layers=3, **changes)
+    expected, decoder = Decoder(model), Decoder(model)
+    checkpoint_blocks(decoder, mode)
+    compile_blocks(decoder, backend)
+    for each in (expected, decoder):
+        each.initialize(SEED)
+        for step in range(2):
+            tokens, labels, positions, documents = batch(step, model.vocab_size)
+            each(tokens, positions, documents, labels)[0].backward()
+    # Experts count their load, which torch does not compile in a part that is recomputed.
+    assert len(graphs) == (0 if model.moe is not None and mode != "none" else 1)
+    for (name, ours), theirs in zip(decoder.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
