@@ -18,6 +18,7 @@ from pipelines.report.facts import (
 )
 from pipelines.report.samples import Sample, read_samples
 from pipelines.report.tables import batches, files
+from pipelines.report.trained import TrainingFacts, read_training
 from pipelines.workspace import Workspace
 from schemas.errors import InputError
 from schemas.recipe import Recipe
@@ -45,6 +46,7 @@ class RunFacts:
     kept_samples: list[Sample]
     rejected_samples: dict[str, list[Sample]]
     error_samples: dict[str, list[Sample]]
+    training: TrainingFacts | None = None
 
     @property
     def records_in(self) -> int:
@@ -86,6 +88,7 @@ def gather(workspace: Workspace) -> RunFacts:
         kept_samples=read_samples(rows.kept_samples.picked(), KEPT_COLUMNS).get("", []),
         rejected_samples=read_samples(rows.rejected_samples.picked(), REJECTED_COLUMNS),
         error_samples=read_samples(rows.error_samples.picked(), ERROR_COLUMNS),
+        training=read_training(workspace),
     )
 
 

@@ -60,11 +60,11 @@ def bars(name: str, title: str, rows: Sequence[Bar], label_width: int = 250) -> 
     for index, row in enumerate(rows):
         y = index * 26
         width = max(room * row.value / most, 1.5 if row.value else 0)
-        parts.append(_text(label_width, y + 17, row.label, "label end", limit=label_width // 7))
+        parts.append(label(label_width, y + 17, row.label, "label end", limit=label_width // 7))
         parts.append(_rect(left, y + 4, width, 18, row.kind))
-        parts.append(_text(left + width + 8, y + 17, row.note, "note"))
+        parts.append(label(left + width + 8, y + 17, row.note, "note"))
     described = "; ".join(f"{row.label}: {row.note}" for row in rows[:12])
-    return _chart(name, title, described, WIDTH, max(26 * len(rows), 26), parts)
+    return chart(name, title, described, WIDTH, max(26 * len(rows), 26), parts)
 
 
 def funnel(name: str, title: str, rows: Sequence[FunnelRow]) -> Markup:
@@ -72,10 +72,10 @@ def funnel(name: str, title: str, rows: Sequence[FunnelRow]) -> Markup:
     whole = max((row.kept + row.rejected + row.errors for row in rows), default=0) or 1
     left, room = 172, 500
     parts = [
-        _text(left, 16, "left after the step, and taken out by it", "head"),
-        _text(782, 16, "taken out", "head end"),
-        _text(884, 16, "left", "head end"),
-        _text(WIDTH, 16, "of all", "head end"),
+        label(left, 16, "left after the step, and taken out by it", "head"),
+        label(782, 16, "taken out", "head end"),
+        label(884, 16, "left", "head end"),
+        label(WIDTH, 16, "of all", "head end"),
     ]
     for index, row in enumerate(rows):
         y = 26 + index * 32
@@ -83,7 +83,7 @@ def funnel(name: str, title: str, rows: Sequence[FunnelRow]) -> Markup:
         parts.append(
             Markup('<line class="rule" x1="0" x2="{}" y1="{}" y2="{}"/>').format(WIDTH, y, y)
         )
-        parts.append(_text(0, y + 21, row.label, "label", limit=24))
+        parts.append(label(0, y + 21, row.label, "label", limit=24))
         for value, kind in ((row.kept, "kept"), (row.rejected, "rejected"), (row.errors, "error")):
             width = max(room * value / whole, 1.5 if value else 0)
             if width:
@@ -91,11 +91,11 @@ def funnel(name: str, title: str, rows: Sequence[FunnelRow]) -> Markup:
             x += width + (1 if width else 0)
         gone = row.rejected + row.errors
         if gone:
-            parts.append(_text(782, y + 21, f"−{formats.count(gone)}", "note end"))
-        parts.append(_text(884, y + 21, formats.count(row.kept), "label end strong"))
-        parts.append(_text(WIDTH, y + 21, formats.percent(row.kept, whole), "note end"))
+            parts.append(label(782, y + 21, f"−{formats.count(gone)}", "note end"))
+        parts.append(label(884, y + 21, formats.count(row.kept), "label end strong"))
+        parts.append(label(WIDTH, y + 21, formats.percent(row.kept, whole), "note end"))
     described = "; ".join(f"{row.label}: {formats.count(row.kept)} left" for row in rows)
-    return _chart(name, title, described, WIDTH, 26 + 32 * len(rows) + 4, parts)
+    return chart(name, title, described, WIDTH, 26 + 32 * len(rows) + 4, parts)
 
 
 def histogram(
@@ -115,12 +115,12 @@ def histogram(
         if value:
             tall = max(height * value / most, 1.5)
             parts.append(_rect(left + index * step + 1, base - tall, step - 2, tall, "kept"))
-    parts += [_tick(left + room * place, base, label) for place, label in axis.ticks]
+    parts += [tick(left + room * place, base, label) for place, label in axis.ticks]
     parts += [_marker(left + room * m.place, top - 6, base, m.label) for m in markers]
-    parts.append(_text((left + right) / 2, base + 38, x_label, "note middle"))
+    parts.append(label((left + right) / 2, base + 38, x_label, "note middle"))
     described = f"{sum(counts):,} values in {len(counts)} columns, at most {most:,} in one. "
     described += "; ".join(marker.label for marker in markers)
-    return _chart(name, title, described, WIDTH, base + 44, parts)
+    return chart(name, title, described, WIDTH, base + 44, parts)
 
 
 def mirror(
@@ -146,10 +146,10 @@ def mirror(
     line = Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>')
     parts.append(line.format(left, right, middle, middle))
     parts += [_marker(left + room * m.place, 14, middle + tall, m.label) for m in markers]
-    parts += [_tick(left + room * place, middle + tall, label) for place, label in axis.ticks]
+    parts += [tick(left + room * place, middle + tall, label) for place, label in axis.ticks]
     described = f"{sum(above):,} kept above the line, {sum(below):,} rejected below it. "
     described += "; ".join(marker.label for marker in markers)
-    return _chart(name, title, described, width, middle + tall + 22, parts)
+    return chart(name, title, described, width, middle + tall + 22, parts)
 
 
 def curve(name: str, title: str, points: Sequence[tuple[float, float]], marked: float) -> Markup:
@@ -164,16 +164,17 @@ def curve(name: str, title: str, points: Sequence[tuple[float, float]], marked: 
         Markup('<path class="marker" d="M{:.1f},{}V{:.1f}H{}"/>').format(across, base, up, left),
         Markup('<polyline class="line" points="{}"/>').format(line),
         Markup('<circle class="kept" cx="{:.1f}" cy="{:.1f}" r="4"/>').format(across, up),
-        _text(across - 24, up + 18, f"{y:.3f} at {marked:g}", "label end strong"),
-        _text((left + right) / 2, base + 36, "Jaccard similarity", "note middle"),
+        label(across - 24, up + 18, f"{y:.3f} at {marked:g}", "label end strong"),
+        label((left + right) / 2, base + 36, "Jaccard similarity", "note middle"),
     ]
-    parts += [_tick(left + room * t / 5, base, f"{t / 5:g}") for t in range(6)]
-    return _chart(name, title, f"{y:.3f} at similarity {marked:g}", right + 16, base + 42, parts)
+    parts += [tick(left + room * t / 5, base, f"{t / 5:g}") for t in range(6)]
+    return chart(name, title, f"{y:.3f} at similarity {marked:g}", right + 16, base + 42, parts)
 
 
-def _chart(
+def chart(
     name: str, title: str, described: str, width: int, height: float, parts: Sequence[Markup]
 ) -> Markup:
+    """The parts as one picture, with a title and a description for screen readers."""
     return Markup(
         '<svg id="chart-{0}" viewBox="0 0 {1} {2:.0f}" role="img" '
         'aria-labelledby="chart-{0}-title chart-{0}-desc">'
@@ -193,19 +194,20 @@ def _grid(left: float, right: float, top: float, base: float, most: int) -> Mark
         )
         value = most * share
         if most == 1 or value == int(value):
-            label = f"{value:g}" if most == 1 else formats.short(value)
-            parts.append(_text(left - 6, y + 4, label, "note end"))
+            number = f"{value:g}" if most == 1 else formats.short(value)
+            parts.append(label(left - 6, y + 4, number, "note end"))
     return _JOIN.join(parts)
 
 
-def _tick(x: float, y: float, label: str) -> Markup:
+def tick(x: float, y: float, text: str) -> Markup:
+    """A mark below a horizontal axis, with its text."""
     line = Markup('<line class="axis" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>')
-    return line.format(x, y, y + 4) + _text(x, y + 17, label, "note middle")
+    return line.format(x, y, y + 4) + label(x, y + 17, text, "note middle")
 
 
-def _marker(x: float, top: float, base: float, label: str) -> Markup:
+def _marker(x: float, top: float, base: float, text: str) -> Markup:
     line = Markup('<line class="marker" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>')
-    return line.format(x, top, base) + _text(x, top - 4, label, "note middle")
+    return line.format(x, top, base) + label(x, top - 4, text, "note middle")
 
 
 def _rect(x: float, y: float, width: float, height: float, kind: str) -> Markup:
@@ -214,7 +216,8 @@ def _rect(x: float, y: float, width: float, height: float, kind: str) -> Markup:
     ).format(kind, x, y, width, height)
 
 
-def _text(x: float, y: float, content: str, style: str, limit: int = 0) -> Markup:
+def label(x: float, y: float, content: str, style: str, limit: int = 0) -> Markup:
+    """Text at a place, cut to `limit` characters."""
     shown = content if not limit or len(content) <= limit else content[: limit - 1] + "…"
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}">{}</text>').format(
         style, x, y, clean(shown)

@@ -17,6 +17,7 @@ from pipelines.report.sections import (
     provenance,
     removals,
     shards,
+    training,
 )
 
 SectionBuilder = Callable[[RunFacts], Section | None]
@@ -35,6 +36,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     personal.personal_data,
     cost.cost,
     shards.shards,
+    training.training,
     excerpts.kept,
     excerpts.rejected,
     provenance.provenance,

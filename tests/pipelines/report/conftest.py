@@ -38,6 +38,8 @@ class Run:
     inputs: list[dict[str, Any]] = field(
         default_factory=lambda: [{"path": "crawl/a.warc.gz", "size": 1_234_567}]
     )
+    sampled_text: str = "<script>alert(1)</script>"
+    """What a model that was trained on the documents writes."""
 
     def write(self, folder: Path) -> Workspace:
         for name, rows, schema in (
@@ -51,10 +53,20 @@ class Run:
                 table = pa.Table.from_pylist(rows[part::PARTS], schema=schema)
                 pq.write_table(table, folder / name / f"part-{part}.parquet")
         manifest = self._write_shards(folder / "shards") if self.documents else None
+        if self.documents:
+            self._write_training(folder / "training")
         record = self._record(manifest)
         record.check()
         (folder / "run.json").write_text(record.to_json())
         return Workspace(str(folder))
+
+    def _write_training(self, folder: Path) -> None:
+        folder.mkdir()
+        rows = [{"step": step, "loss": 8 - step / 50, "tokens": step} for step in range(1, 101)]
+        rows[-1] |= {"val_loss": 6.5, "bits_per_byte": 2.5, "tokens_per_s": 1000.0}
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        sample = {"step": 100, "prompt": "", "text": self.sampled_text}
+        (folder / "samples.jsonl").write_text(json.dumps(sample) + "\n")
 
     def _write_shards(self, folder: Path) -> ShardManifestV1:
         folder.mkdir()
