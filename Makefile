@@ -1,5 +1,5 @@
 # Two commands for a fresh machine with Python 3.11+, make and a C compiler:
-#   make demo    offline, about a minute: a sample WARC to shards and a report
+#   make demo    offline, minutes: a sample WARC to shards, a report and a small model
 #   make test    everything that CI runs
 #   make engines brings Prism, Spark and Flink, for their part of the tests (needs Go and Maven)
 
@@ -18,11 +18,11 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "corpusmill needs Python 3.11 or newer: make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24" "setuptools>=77"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii,train]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii,gcp,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii,gcp,train,hf,dev]'
 	touch $@
 
 demo: $(VENV)/.core
