@@ -1,0 +1,203 @@
+"""What a pretraining run says and writes down: figures, validation, samples, run.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+
+from schemas.training_run import TrainingRunV1, config_hash
+from training.assembly import Assembly
+from training.data.validation import ValidationSource, validation_batches
+from training.metrics.console import TrainingConsole
+from training.metrics.environment import environment, versions
+from training.metrics.flops import flops_per_token, matmul_parameters
+from training.metrics.jsonl import read_metrics
+from training.metrics.meter import Meter
+from training.metrics.peak import peak_of
+from training.metrics.run_file import RunFile, now
+from training.metrics.sinks import MetricsLog
+from training.run_folder import resolved
+from training.samples import keep_samples, write_samples
+from training.step import StepResult
+from training.validation import validate
+from training.whole import parameter_count, whole_decoder
+
+SAMPLES_SHOWN = 2
+SAMPLE_CHARACTERS = 160
+
+
+class Journal:
+    """The first rank writes; validation and samples are made by all ranks together."""
+
+    def __init__(self, run: Assembly, command: list[str]) -> None:
+        """Open the files of a run whose weights are in place. Every rank calls it."""
+        config, world = run.config, run.world
+        length = config.data.sequence_length
+        self.run = run
+        self.validation = _validation(run)
+        peak = peak_of(world.device, getattr(torch, config.dtype), config.train.peak_flops)
+        cost = flops_per_token(run.shape, length)
+        self.meter = Meter(
+            flops_per_token=cost,
+            peak_flops=peak.flops,
+            devices=world.size,
+            steps=config.train.steps,
+            first_step=run.step,
+        )
+        self.step_tokens = config.train.batch_size * length
+        self.console = TrainingConsole(config.train.steps, enabled=world.is_first)
+        self.log = MetricsLog.open(run.folder.path, run.step) if world.is_first else MetricsLog([])
+        self.file: RunFile | None = None
+        self.last: dict[str, Any] = {}
+        self.record = TrainingRunV1(
+            stage="pretrain",
+            command=command,
+            versions=versions(),
+            environment=environment(world.device),
+            world_size=world.size,
+            config_hash=config_hash(resolved(config)),
+            data_fingerprint=run.corpus.fingerprint,
+            parameters=parameter_count(run.shape),
+            active_parameters=matmul_parameters(run.shape),
+            flops_per_token=cost,
+            peak_flops=peak.flops,
+            peak_source=peak.source,
+            started=now(),
+            step=run.step,
+            steps=config.train.steps,
+            tokens=run.tokens,
+        )
+
+    @classmethod
+    @contextmanager
+    def open(cls, run: Assembly, command: list[str]) -> Iterator[Journal]:
+        """A journal that closes its files, and the record with what went wrong if anything did."""
+        journal = cls(run, command)
+        try:
+            journal.begin()
+            yield journal
+        except Exception as error:
+            if journal.file is not None:
+                journal.file.end("failed", f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            journal.console.close()
+            journal.log.close()
+
+    def begin(self) -> None:
+        """Write the record down and say what starts."""
+        run = self.run
+        if not run.world.is_first:
+            return
+        self.file = RunFile(run.folder.path, self.record, resumed=True)
+        keep_samples(run.folder.samples, run.step)
+        for row in read_metrics(run.folder.metrics):
+            self.last = figures(row)
+        for notice in run.notices:
+            self.console.note(notice)
+        run.notices.clear()
+        if run.step:
+            self.console.note(f"going on after step {run.step:,}")
+        self.console.note(
+            f"{self.record.parameters:,} parameters; {run.corpus.tokens_per_epoch:,} tokens an "
+            f"epoch, {self.step_tokens:,} a step"
+        )
+
+    def step(self, number: int, tokens: int, result: StepResult, extra: Mapping[str, Any]) -> None:
+        """The figures of a step."""
+        self.meter.step(self.step_tokens)
+        rates = self.meter.take()
+        values: dict[str, Any] = {
+            "loss": result.loss,
+            "tokens": tokens,
+            "lr": result.lr,
+            "grad_norm": result.grad_norm,
+            "tokens_per_s": rates.tokens_per_s,
+            "mfu": rates.mfu,
+            "stall": rates.stall,
+            "step_seconds": rates.step_seconds,
+            **extra,
+        }
+        if self.run.config.train.z_loss:
+            values["z_loss"] = result.z_loss
+        if result.skipped:
+            values["skipped"] = result.skipped
+            self.console.note(
+                f"step {number:,} skipped ({result.skipped}): loss {result.loss:.4g}, gradient "
+                f"norm {result.grad_norm:.4g}"
+            )
+        self.last = figures(values)
+        self.log.write(number, values)
+        steps = self.run.config.train.steps
+        if number % self.run.config.train.log_every == 0 or extra or number == steps:
+            self.console.show(number, {**values, "eta_seconds": rates.eta_seconds})
+
+    def validate(self) -> dict[str, Any]:
+        """Losses on the validation split, as figures of the step; nothing without a split."""
+        if not self.validation:
+            return {}
+        with ExitStack() as stack:
+            if self.run.average is not None:
+                stack.enter_context(self.run.average.swapped())
+            found = validate(self.run.parallel, self.validation, self.run.config.train.accumulation)
+        figures: dict[str, Any] = {}
+        for source, loss in found.items():
+            name = f"/{source}" if source else ""
+            figures[f"val_loss{name}"] = loss.loss
+            if loss.bits_per_byte is not None:
+                figures[f"bits_per_byte{name}"] = loss.bits_per_byte
+        return figures
+
+    def sample(self, number: int) -> None:
+        """Text from the model as it is: every rank gives its weights, the first one writes."""
+        settings = self.run.config.samples
+        decoder = whole_decoder(self.run.parallel, self.run.shape)
+        if settings is None or decoder is None:
+            return
+        rows = write_samples(
+            decoder,
+            self.run.tokenizer,
+            settings,
+            seed=self.run.config.seed,
+            step=number,
+            path=self.run.folder.samples,
+        )
+        for row in rows[:SAMPLES_SHOWN]:
+            text = " ".join((row["prompt"] + row["text"]).split())
+            self.console.note(f"sample at step {number:,}: {text[:SAMPLE_CHARACTERS]}")
+
+    def saved(self) -> None:
+        """A checkpoint was asked for: run.json says how far the run is."""
+        if self.file is not None:
+            self.file.update(self.run.step, self.run.tokens, self.last)
+
+    def end(self, *, stopped: bool) -> TrainingRunV1:
+        """Close the record of a run that got to its end, or was told to stop."""
+        for notice in self.run.notices:
+            self.console.note(notice)
+        if self.file is None:
+            return self.record
+        self.file.update(self.run.step, self.run.tokens, self.last)
+        message = "told to stop; the same command goes on" if stopped else None
+        self.file.end("stopped" if stopped else "finished", message)
+        return self.file.record
+
+
+def figures(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json keeps of a step's figures."""
+    return {k: v for k, v in values.items() if k != "step" and isinstance(v, int | float | str)}
+
+
+def _validation(run: Assembly) -> list[ValidationSource]:
+    config = run.config
+    data = validation_batches(
+        run.corpus,
+        config.train.batch_size,
+        config.validation.batches,
+        run.tokenizer.byte_lengths(),
+    )
+    run.notices.extend(data.notices)
+    return data.sources

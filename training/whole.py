@@ -1,0 +1,64 @@
+"""The whole model on one rank, out of parts that are spread over many."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import distributed
+from torch.distributed.tensor import DTensor
+
+from model.config import ModelConfig
+from model.decoder import Decoder
+from training.optim import model_state
+from training.parallel.model import ParallelModel
+
+
+def parameter_count(shape: ModelConfig) -> int:
+    """Parameters of a whole model, tied ones once."""
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    return sum(math.prod(parameter.shape) for parameter in decoder.parameters())
+
+
+def whole_decoder(parallel: ParallelModel, shape: ModelConfig) -> Decoder | None:
+    """A decoder with all weights on the first rank, in host memory; None on the others.
+
+    Every rank calls it. One process gets its own module, without a copy. Tensors travel one at a
+    time, so no other rank ever holds more than one whole one.
+    """
+    if parallel.dims.world_size == 1:
+        return parallel.parts[0]
+    with torch.device("meta"):
+        decoder = Decoder(shape)
+    first = distributed.get_rank() == 0
+    if first:
+        decoder = decoder.to_empty(device="cpu")
+    held = model_state(parallel.parts)
+    with torch.no_grad():
+        for name, target in model_state([decoder]).items():
+            whole = _gathered(held.get(name), target, parallel)
+            if first:
+                target.copy_(whole)
+    if shape.tie_embeddings and first and decoder.head is not None and decoder.embedding:
+        decoder.head.weight = decoder.embedding.weight  # type: ignore[assignment]
+    return decoder.eval() if first else None
+
+
+def _gathered(
+    here: torch.Tensor | None, like: torch.Tensor, parallel: ParallelModel
+) -> torch.Tensor:
+    """The whole tensor on every rank; with a pipeline, from the stage that holds it."""
+    whole = here.full_tensor() if isinstance(here, DTensor) else here
+    if parallel.dims.pp == 1 or parallel.meshes is None:
+        assert whole is not None
+        return whole
+    group = parallel.meshes.group("pp")
+    stage = distributed.get_rank(group)
+    owner = torch.tensor(-1 if whole is None else stage, device=parallel.device)
+    distributed.all_reduce(owner, op=distributed.ReduceOp.MAX, group=group)
+    if whole is None:
+        whole = torch.empty(like.shape, dtype=like.dtype, device=parallel.device)
+    whole = whole.contiguous().to(parallel.device)
+    distributed.broadcast(whole, group_src=int(owner), group=group)
+    return whole
