@@ -92,9 +92,9 @@ def read_shared(keys: Keys, where: str, family: Family) -> Keys:
         "ffn_dim": "intermediate_size",
     }
     needed = (*names.values(), "max_position_embeddings")
-    missing = [theirs for theirs in needed if keys.get(theirs) is None]
+    missing = [theirs for theirs in needed if not isinstance(keys.get(theirs), int)]
     if missing:
-        raise InputError(f"{where}: has no {missing[0]}")
+        raise InputError(f"{where}: {missing[0]} is missing or no whole number")
     rope = read_rope(keys, where, family.theta)
     read = {ours: keys[theirs] for ours, theirs in names.items()}
     read |= {

@@ -32,18 +32,21 @@ def read_rope(keys: dict[str, Any], where: str, default_theta: float) -> dict[st
     }
     if kind == "default":
         return rope
-    rope["factor"] = found.get("factor")
+    longest = keys["max_position_embeddings"]
+    # `dynamic` has no key of its own for it.
+    original = None if kind == "dynamic" else found.get("original_max_position_embeddings")
+    factor = found.get("factor")
+    if factor is None and kind == "yarn" and original:
+        factor = longest / original
+    if not isinstance(factor, int | float):
+        raise InputError(f"{where}: a {kind} rotation needs a number as factor")
+    rope["factor"] = factor
     if kind != "linear":
-        longest = keys.get("max_position_embeddings")
-        # `dynamic` has no key of its own for it.
-        own = None if kind == "dynamic" else found.get("original_max_position_embeddings")
-        rope["original_len"] = own or longest
+        rope["original_len"] = original or longest
     if kind == "llama3":
         rope |= {n: found[n] for n in ("low_freq_factor", "high_freq_factor") if n in found}
     if kind == "yarn":
-        rope |= _read_yarn(keys, found, where)
-    if rope["factor"] is None:
-        raise InputError(f"{where}: a {kind} rotation needs a factor")
+        rope |= _read_yarn(found, factor, where)
     return rope
 
 
@@ -56,20 +59,16 @@ def read_max_seq_len(keys: dict[str, Any], rope: dict[str, Any]) -> int:
     return max(longest, int(rope["original_len"] * rope["factor"]))
 
 
-def _read_yarn(keys: dict[str, Any], found: dict[str, Any], where: str) -> dict[str, Any]:
+def _read_yarn(found: dict[str, Any], factor: float, where: str) -> dict[str, Any]:
     if found.get("truncate", True) is not True:
         raise InputError(f"{where}: yarn's truncate: false is not known here")
     read: dict[str, Any] = {}
-    factor = found.get("factor")
-    original = found.get("original_max_position_embeddings")
-    if factor is None and original and "max_position_embeddings" in keys:
-        factor = read["factor"] = keys["max_position_embeddings"] / original
     for name in ("beta_fast", "beta_slow"):
         if found.get(name):
             read[name] = found[name]
     if found.get("attention_factor") is not None:
         read["attn_factor"] = found["attention_factor"]
-    elif found.get("mscale") and found.get("mscale_all_dim") and factor is not None:
+    elif found.get("mscale") and found.get("mscale_all_dim"):
         # DeepSeek's two factors (transformers, modeling_rope_utils.py, get_mscale).
         top, bottom = (
             1 + found[name] * (yarn_magnitude(factor) - 1) for name in ("mscale", "mscale_all_dim")

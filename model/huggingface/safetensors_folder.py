@@ -49,7 +49,7 @@ class SafetensorsFolder:
     def _by_name(self) -> dict[str, str]:
         if (self.folder / INDEX).exists():
             files = read_object(self.folder / INDEX).get("weight_map")
-            if not isinstance(files, dict) or not all(isinstance(f, str) for f in files.values()):
+            if not isinstance(files, dict) or not all(map(_is_file_name, files.values())):
                 raise InputError(f"{self.folder / INDEX}: has no weight_map of file names")
             held = {name: set(self._file(name).keys()) for name in sorted(set(files.values()))}
             for tensor, file in files.items():
@@ -74,3 +74,8 @@ class SafetensorsFolder:
                 reason = " ".join(str(error).split())
                 raise InputError(f"{path}: is no whole safetensors file: {reason}") from error
         return self._open[name]
+
+
+def _is_file_name(value: object) -> bool:
+    """Whether an index can name it: a file of its own folder."""
+    return isinstance(value, str) and Path(value).name == value

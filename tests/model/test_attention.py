@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from model.alibi import alibi_slopes
@@ -154,6 +156,17 @@ def test_cuts_follow_documents_and_rows() -> None:
     assert longest == 4
     assert cuts(documents[:1], 2, 5).starts.tolist() == [0, 2, 5, 7, 10]
     assert cuts(None, 3, 4).starts.tolist() == [0, 4, 8, 12]
+
+
+@given(st.lists(st.lists(st.integers(1, 5), min_size=1), min_size=1, max_size=4))
+def test_cuts_are_the_lengths_that_were_packed(packed: list[list[int]]) -> None:
+    longest = max(map(sum, packed))
+    filled = [row if sum(row) == longest else [*row, longest - sum(row)] for row in packed]
+    numbers = [torch.repeat_interleave(torch.arange(len(r)), torch.tensor(r)) for r in filled]
+    found = cuts(torch.stack(numbers), len(filled), longest)
+    lengths = [length for row in filled for length in row]
+    assert found.starts.diff().tolist() == lengths
+    assert found.longest == max(lengths)
 
 
 def stand_in(calls: list[dict[str, object]]) -> Callable[..., Tensor]:

@@ -94,6 +94,9 @@ def test_a_stretched_rotation_reaches_its_factor() -> None:
     yarn = {"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512}
     assert read({**PLAIN, "rope_scaling": yarn}).max_seq_len == 2048
     assert read({**PLAIN, "rope_scaling": {**yarn, "factor": 1.0}}).max_seq_len == 512
+    # DeepSeek's spelling: the factor is the ratio of the two lengths.
+    ratio = {"type": "yarn", "original_max_position_embeddings": 64}
+    assert read({**PLAIN, "rope_scaling": ratio}).rope.factor == 8
     dynamic = read({**PLAIN, "rope_scaling": {"type": "dynamic", "factor": 2.0}})
     assert (dynamic.rope.original_len, dynamic.max_seq_len) == (512, 1024)
     assert write_config(dynamic)[1]["max_position_embeddings"] == 512
@@ -116,6 +119,8 @@ def test_windows_of_qwen_by_layers() -> None:
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"quantization_config": {"bits": 4}}, "quantization_config"),
         ({"hidden_size": None}, "hidden_size"),
+        ({"max_position_embeddings": "512"}, "max_position_embeddings"),
+        ({"rope_scaling": {"type": "dynamic", "factor": "2"}}, "factor"),
         ({"num_attention_heads": 3}, "n_heads: 3 does not divide dim 64"),
         ({"rope_scaling": {"rope_type": "longrope"}}, "longrope"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor"),

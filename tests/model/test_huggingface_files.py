@@ -190,6 +190,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         r"norm.weight has the shape \[4\], the model's configuration asks for \[16\]",
     ),
     "index without map": (index_of(None), "has no weight_map"),
+    "index of another folder": (index_of({"x": "../a.safetensors"}), "has no weight_map"),
     "index of a missing file": (index_of({"x": "a.safetensors"}), "a.safetensors: is missing"),
     "index of a missing tensor": (index_of({"x": "model.safetensors"}), "x, of the index"),
 }
