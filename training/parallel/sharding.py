@@ -22,7 +22,9 @@ from model.decoder import Decoder
 
 def replicate(part: Decoder, group: distributed.ProcessGroup) -> DistributedDataParallel:
     """A wrapper whose backward pass sums the gradients of all ranks."""
-    wrapper = DistributedDataParallel(part, process_group=group, forward_sync_buffers=False)
+    wrapper = DistributedDataParallel(
+        part, process_group=group, forward_sync_buffers=False, gradient_as_bucket_view=True
+    )
     wrapper.register_comm_hook(group, _sum)
     return wrapper
 

@@ -23,7 +23,7 @@ LAYOUTS: dict[str, dict[str, int]] = {
 
 SHAPES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "tied": {"tie_embeddings": True},
+    "tied, ALiBi": {"tie_embeddings": True, "position": "alibi"},
     "qk norm, biases": {"qk_norm": True, "qkv_bias": True, "out_bias": True, "mlp_bias": True},
 }
 
