@@ -22,6 +22,7 @@ def _loop(x: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
 
 
 def _grouped(x: Tensor, weight: Tensor, counts: Tensor) -> Tensor:
+    """Its gradient must come as a contiguous tensor; that of `sum()` alone is not."""
     ends = counts.cumsum(0).to(torch.int32)
     return functional.grouped_mm(x, weight.transpose(-2, -1), offs=ends)
 

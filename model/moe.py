@@ -120,7 +120,8 @@ class MoE(nn.Module):
         out = self.exchange(flat[order // top_k], counts, self.experts)
         # Back by the inverse permutation: adding rows up in place would depend on their order.
         out = out[order.argsort()].unflatten(0, (-1, top_k))
-        return (routing.weights.to(out.dtype)[:, None, :] @ out)[:, 0].to(flat.dtype)
+        mixed = torch.einsum("nk,nkd->nd", routing.weights.to(out.dtype), out)
+        return mixed.to(flat.dtype)
 
     def _balanced(self, y: Tensor, routing: Routing, chosen: Tensor, real: Tensor | None) -> Tensor:
         batch, length, _ = chosen.shape
