@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, cast
 
@@ -91,10 +91,12 @@ class Checkpoints:
 
         Damaged ones are noticed in one line each.
         """
+        self._settle()
         return self._together.on_first(self._latest)
 
     def at(self, step: int) -> CheckpointRef:
         """The checkpoint of a step. Raises InputError when it is not there, or damaged."""
+        self._settle()
         return self._together.on_first(lambda: self._at(step))
 
     def load(self, ref: CheckpointRef, state: tensors.State) -> None:
@@ -103,7 +105,13 @@ class Checkpoints:
         Parts that are not asked for are not read. Raises InputError that names a tensor which is
         missing, has another shape, or has no place in `state`.
         """
+        self._settle()
         tensors.read(ref, state, self._together)
+
+    def _settle(self) -> None:
+        """Let a save that is under way end: its thread talks over the same group of ranks."""
+        if self._pending is not None:
+            wait([self._pending])
 
     def _write(self, step: int, flat: dict[str, Tensor], jsons: Mapping[str, Any]) -> None:
         together, partial = self._together, files.partial_folder(self.folder, step)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Replicate, Shard
 
 STEPS = 5
@@ -46,9 +47,9 @@ class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized (Jordan et al. 2024), with Nesterov's step and decoupled decay.
 
     torch.optim.Muon takes plain 2-D tensors. Here parameters may be DTensors on any mesh, and
-    stacks [E, M, N] of matrices, each orthogonalized on its own. Matrices cut over ranks are
-    gathered, orthogonalized on every rank and cut again: one all-gather of the matrices a step, so
-    the result is that of one process. A stack that is cut into whole matrices stays where it is.
+    stacks [E, M, N] of matrices, each orthogonalized on its own. A stack that is cut into whole
+    matrices stays where it is. Other matrices are gathered, dealt out among the ranks of one axis
+    of their mesh, and sent back to all of them: the result is that of one process.
     """
 
     def __init__(
@@ -75,38 +76,94 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
+            cut: dict[tuple[DeviceMesh, int], list[Tensor]] = {}
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._update(parameter, parameter.grad, group)
+                if parameter.grad is None:
+                    continue
+                axis = _axis_to_deal_over(parameter)
+                if axis is None:
+                    direction = _where_it_lies(self._direction(parameter, group), group["dtype"])
+                    _apply(parameter, direction, group)
+                else:
+                    cut.setdefault((parameter.device_mesh, axis), []).append(parameter)
+            for (mesh, axis), parameters in cut.items():
+                ranks = mesh.size(axis)
+                for start in range(0, len(parameters), ranks):
+                    self._deal(parameters[start : start + ranks], mesh, axis, group)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        momentum = group["momentum"]
+    def _direction(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+        momentum, gradient = group["momentum"], parameter.grad
+        assert gradient is not None
         buffer = self.state[parameter]["momentum_buffer"]
         buffer.lerp_(gradient, 1 - momentum)
-        direction = _orthogonal(gradient.lerp(buffer, momentum), group["dtype"])
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        scale = update_scale(parameter.shape)
-        parameter.add_(direction.to(parameter.dtype), alpha=-group["lr"] * scale)
+        return gradient.lerp(buffer, momentum)
+
+    def _deal(
+        self, parameters: list[Tensor], mesh: DeviceMesh, axis: int, group: dict[str, Any]
+    ) -> None:
+        """Update at most one parameter a rank of the axis: rank n orthogonalizes the n-th."""
+        rank, mine = mesh.get_local_rank(axis), torch.empty(0)
+        dtype = group["dtype"] or _fast_dtype(parameters[0])
+        for number, parameter in enumerate(parameters):
+            whole = _as_dtensor(self._direction(parameter, group)).full_tensor()
+            # Kept until all are gathered: the ranks then compute at the same time.
+            mine = whole if number == rank else mine
+        if rank < len(parameters):
+            mine = orthogonalize(mine, dtype).contiguous()
+        everywhere = [Replicate()] * mesh.ndim
+        for number, parameter in enumerate(parameters):
+            empty = torch.empty(parameter.shape, dtype=dtype, device=parameter.device)
+            whole = mine if number == rank else empty
+            distributed.broadcast(whole, group=mesh.get_group(axis), group_src=number)
+            found = DTensor.from_local(whole, mesh, everywhere, run_check=False)
+            placements = _as_dtensor(parameter).placements
+            _apply(parameter, found.redistribute(placements=placements), group)
 
 
-def _orthogonal(direction: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """`orthogonalize` of a tensor that may be cut over ranks, cut in the same way."""
-    if dtype is None:
-        dtype = torch.float32 if direction.device.type == "cpu" else torch.bfloat16
+def _apply(parameter: Tensor, direction: Tensor, group: dict[str, Any]) -> None:
+    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+    scale = update_scale(parameter.shape)
+    parameter.add_(direction.to(parameter.dtype), alpha=-group["lr"] * scale)
+
+
+def _axis_to_deal_over(parameter: Tensor) -> int | None:
+    """The longest axis of the mesh that matrices are cut over, None if they lie whole."""
+    if not isinstance(parameter, DTensor):
+        return None
+    stacked, mesh = parameter.ndim > 2, parameter.device_mesh
+    axes = [
+        axis
+        for axis, placement in enumerate(parameter.placements)
+        if not placement.is_replicate() and mesh.size(axis) > 1
+    ]
+    if stacked and all(_cuts_the_stack(parameter.placements[a], parameter.ndim) for a in axes):
+        return None
+    return max(axes, key=mesh.size, default=None)
+
+
+def _cuts_the_stack(placement: Any, ndim: int) -> bool:
+    return isinstance(placement, Shard) and placement.dim < ndim - 2
+
+
+def _where_it_lies(direction: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """`orthogonalize` of matrices that lie whole on each rank."""
+    dtype = dtype or _fast_dtype(direction)
     if not isinstance(direction, DTensor):
         return orthogonalize(direction, dtype)
-    mesh, placements = direction.device_mesh, direction.placements
-    # The matrices lie whole in their ranks when only the axis that stacks them is cut.
-    if direction.ndim > 2 and all(_keeps_matrices(p, direction.ndim) for p in placements):
-        local = orthogonalize(direction.to_local(), dtype)
-    else:
-        whole = orthogonalize(direction.full_tensor(), dtype)
-        everywhere = DTensor.from_local(whole, mesh, [Replicate()] * mesh.ndim, run_check=False)
-        return everywhere.redistribute(placements=placements)
     return DTensor.from_local(
-        local, mesh, placements, run_check=False, shape=direction.shape, stride=direction.stride()
+        orthogonalize(direction.to_local(), dtype),
+        direction.device_mesh,
+        direction.placements,
+        run_check=False,
+        shape=direction.shape,
+        stride=direction.stride(),
     )
 
 
-def _keeps_matrices(placement: Any, ndim: int) -> bool:
-    return placement.is_replicate() or (isinstance(placement, Shard) and placement.dim < ndim - 2)
+def _fast_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.device.type == "cpu" else torch.bfloat16
+
+
+def _as_dtensor(tensor: Tensor) -> DTensor:
+    assert isinstance(tensor, DTensor)
+    return tensor

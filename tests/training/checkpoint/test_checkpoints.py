@@ -97,6 +97,13 @@ def test_an_asynchronous_save_is_of_the_moment_it_was_asked_for(checkpoints: Che
     assert not read_tensors(latest(checkpoints))["weight"].any()
 
 
+def test_a_save_under_way_is_waited_for(
+    checkpoints: Checkpoints, state: dict[str, dict[str, Tensor]]
+) -> None:
+    checkpoints.save(1, state, {}, SHAPE, asynchronous=True)
+    assert latest(checkpoints).step == 1
+
+
 def test_the_newest_are_kept(checkpoints: Checkpoints, state: dict[str, dict[str, Tensor]]) -> None:
     for step in (5, 10, 100, 105):
         checkpoints.save(step, state, {}, SHAPE, asynchronous=step == 100)

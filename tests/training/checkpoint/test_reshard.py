@@ -112,6 +112,8 @@ def resumed(folder: Path | None, parallel: dict[str, int]) -> dict[str, str]:
 LAYOUTS: dict[str, tuple[int, dict[str, int]]] = {
     "fsdp 4": (4, {"dp_shard": 4}),
     "hsdp": (4, {"dp_replicate": 2, "dp_shard": 2}),
+    "fsdp and tp": (4, {"dp_shard": 2, "tp": 2}),
+    "tp": (4, {"tp": 4}),
     "fsdp 2": (2, {"dp_shard": 2}),
     "ddp 2": (2, {"dp_replicate": 2}),
     "one": (1, {}),
@@ -119,8 +121,7 @@ LAYOUTS: dict[str, tuple[int, dict[str, int]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "muon"])
-@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize(("name", "asynchronous"), [("adamw", True), ("muon", False)])
 def test_four_ranks_write_and_any_read(
     ranks: Ranks, tmp_path: Path, name: str, asynchronous: bool
 ) -> None:
@@ -132,7 +133,7 @@ def test_four_ranks_write_and_any_read(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["hsdp", "ddp 2", "one"])
+@pytest.mark.parametrize("layout", ["hsdp", "fsdp and tp", "tp", "ddp 2", "one"])
 def test_any_write_and_four_read(ranks: Ranks, tmp_path: Path, layout: str) -> None:
     world, parallel = LAYOUTS[layout]
     expected = ranks.run(save, tmp_path, parallel, "adamw", False, world=world)[0]

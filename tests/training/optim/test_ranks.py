@@ -22,6 +22,7 @@ LAYOUTS: dict[str, dict[str, int]] = {
     "fsdp": {"dp_shard": 4},
     "hsdp": {"dp_replicate": 2, "dp_shard": 2},
     "ddp": {"dp_replicate": 4},
+    "fsdp and tp": {"dp_shard": 2, "tp": 2},
 }
 
 
@@ -31,7 +32,9 @@ def train(parallel: dict[str, int], name: str) -> dict[str, Tensor]:
     world = distributed.get_world_size() if distributed.is_initialized() else 1
     dims = ParallelDims.of(config.parallel, world)
     built = ParallelModel.build(model, config, dims, torch.device("cpu"))
-    optimizer = build_optimizer(named_parameters(built.parts), Optimizer(name=name, lr=1e-2))
+    optimizer = build_optimizer(
+        named_parameters(built.parts), Optimizer(name=name, lr=1e-2, eps=1e-4)
+    )
     average = WeightAverage(built.parts, 0.5)
     for step in range(STEPS):
         whole = batch(step, model.vocab_size)
@@ -51,8 +54,10 @@ def train(parallel: dict[str, int], name: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["adamw", "muon"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [("fsdp and tp", "adamw"), *((layout, "muon") for layout in LAYOUTS)],
+)
 def test_as_one_process(ranks: Ranks, layout: str, name: str) -> None:
     expected = train({}, name)
     found = ranks.run(train, LAYOUTS[layout], name)[0]
