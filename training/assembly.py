@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from model import load_pretrained
 from model.config import ModelConfig
-from model.decoder import Decoder
+from model.pretrained import open_weights
+from model.weights import Weights
 from schemas.errors import UsageError
 from training.checkpoint import Checkpoints
 from training.config import PretrainConfig, model_shape
@@ -106,8 +106,7 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder) -> Assembl
     world.barrier()
     parallel = ParallelModel.build(shape, config, dims, world.device)
     if start is not None and not any(folder.checkpoints.glob("step-*")):
-        weights = start.state_dict()
-        parallel.load_state(lambda name: weights[name])
+        parallel.load_state(start.tensor)
     named = list(named_parameters(parallel.parts))
     decay = config.optimizer.ema
     run = Assembly(
@@ -128,11 +127,9 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder) -> Assembl
     return run
 
 
-def _starting_weights(config: PretrainConfig) -> Decoder | None:
-    """The model of `init`, on every rank, in the memory that it is mapped from where possible."""
-    if config.init is None:
-        return None
-    return load_pretrained(config.init)
+def _starting_weights(config: PretrainConfig) -> Weights | None:
+    """The model of `init`, of which each rank reads one tensor at a time."""
+    return None if config.init is None else open_weights(config.init)
 
 
 def _corpus(config: PretrainConfig, world: World) -> Corpus:
@@ -160,7 +157,7 @@ def _corpus(config: PretrainConfig, world: World) -> Corpus:
     return corpus or opened()
 
 
-def _shape(config: PretrainConfig, corpus: Corpus, start: Decoder | None) -> ModelConfig:
+def _shape(config: PretrainConfig, corpus: Corpus, start: Weights | None) -> ModelConfig:
     """The model of the configuration, or that of `init`."""
     if start is None:
         if config.model is None:

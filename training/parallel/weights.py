@@ -53,7 +53,8 @@ def initialize(part: nn.Module, config: ModelConfig, seed: int) -> None:
 
 
 def load(part: nn.Module, whole: Callable[[str], Tensor]) -> None:
-    """Set all parameters from whole tensors by name. Raises InputError for another shape."""
+    """Set all parameters and persistent buffers from whole tensors by name. Raises InputError for
+    another shape."""
 
     def checked(name: str, shape: torch.Size) -> Tensor:
         tensor = whole(name)
@@ -65,3 +66,8 @@ def load(part: nn.Module, whole: Callable[[str], Tensor]) -> None:
         return tensor
 
     fill(part, checked)
+    kept = part.state_dict().keys()
+    with torch.no_grad():
+        for name, buffer in part.named_buffers():
+            if name in kept:
+                buffer.copy_(checked(name, buffer.shape))

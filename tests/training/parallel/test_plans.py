@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model.config import ModelConfig
 from model.decoder import Decoder
 from schemas.errors import InputError, UsageError
 from tests.builders.layouts import SEED, batch, configuration, shape
@@ -85,6 +86,17 @@ def test_weights_by_name() -> None:
     state["head.weight"] = state["head.weight"][:5]
     with pytest.raises(InputError, match=r"head.weight: weights of shape \[5, 32\] for .*\[37, 32"):
         built.load_state(state.__getitem__)
+
+
+def test_what_a_layer_of_experts_has_learned_to_prefer_is_a_weight() -> None:
+    moe = {"n_experts": 4, "top_k": 2, "balance": "bias"}
+    sparse = ModelConfig.model_validate({**MODEL.model_dump(), "moe": moe})
+    built = ParallelModel.build(sparse, configuration({}), ParallelDims(), CPU)
+    state = {name: torch.randn(t.shape) for name, t in built.parts[0].state_dict().items()}
+    built.load_state(state.__getitem__)
+    loaded = built.parts[0].state_dict()
+    assert any(name.endswith("choice_bias") for name in loaded)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())
 
 
 def test_evaluation_is_the_sum_of_its_rows() -> None:
