@@ -128,14 +128,13 @@ def start(documents: int) -> None:
         )
 
 
-def step(manifest: Path) -> None:
+def step(manifest: Path, length: int = 512, rows: int = 8, steps: int = 8) -> None:
     import torch
 
     from model.decoder import Decoder
     from model.presets import preset
 
     torch.set_num_threads(2)
-    length, rows, steps = 512, 8, 8
     corpus = corpus_of(manifest, "concatenate", length)
     model = Decoder(preset("10m", vocab_size=corpus.vocab_size))
     model.initialize(1)
