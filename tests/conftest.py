@@ -11,8 +11,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure() -> None:
-    """Some virtual machines advertise AMX and forbid it: torch's products in bfloat16 then die of an
-    illegal instruction. Read by oneDNN at its first use, and by processes that tests start."""
+    """Some virtual machines advertise AMX and forbid it: bfloat16 then dies of an illegal
+    instruction. oneDNN reads this at its first use; processes that tests start inherit it."""
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
 
