@@ -5,7 +5,7 @@ Modules keep their names wherever they run: a pipeline stage holds a part of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -93,6 +93,9 @@ class Decoder(nn.Module):
         if config.tie_embeddings and self.embedding is not None and self.head is not None:
             self.head.weight = cast(nn.Parameter, self.embedding.weight)
         self.attention_kernel = "auto"
+        self.gather_keys: Callable[[Tensor], Tensor] | None = None
+        """Positions or documents [B or 1, T] of this part of a sequence -> those of the keys that
+        the layers' `KeyValueExchange` returns. Set by context parallelism."""
 
     def forward(
         self,
@@ -130,9 +133,15 @@ class Decoder(nn.Module):
         """What all layers share of this batch."""
         length = tokens.shape[1]
         if positions is None:
+            if self.gather_keys is not None:
+                raise ValueError("positions: a part of a sequence cannot count its own")
             past = 0 if cache is None else cache.length
             positions = torch.arange(past, past + length, device=tokens.device)[None]
-        if cache is None:
+        if self.gather_keys is not None:
+            keys = self.gather_keys(positions)
+            key_documents = None if documents is None else self.gather_keys(documents)
+            see = Visibility(positions, keys, documents, key_documents)
+        elif cache is None:
             see = Visibility(positions, positions, documents, documents, aligned=True)
         else:
             batch = tokens.shape[0]
