@@ -15,30 +15,24 @@ from torch import Tensor
 
 from model.decoder import Block, Decoder
 from model.self_attention import KeyValueExchange
-from schemas.errors import UsageError
+from training.parallel.batch import Batch
 
 
 def held_tokens(length: int, rank: int, size: int) -> Tensor:
     """Which tokens of a sequence a rank holds: chunks `rank` and 2 size - 1 - rank of 2 size.
 
     An early chunk and a late one together see as many keys on each rank (arXiv 2407.21783, section
-    3.3.2). Int64 [length / size]. Raises UsageError when the chunks are not of one length.
+    3.3.2). Int64 [length / size]; `length` is a multiple of 2 size.
     """
-    if length % (2 * size):
-        raise UsageError(
-            f"data.sequence_length: {length} is not a multiple of {2 * size}, twice parallel.cp"
-        )
     chunks = torch.arange(length).view(2 * size, -1)
     return torch.cat((chunks[rank], chunks[2 * size - 1 - rank]))
 
 
-def split_sequences(x: Tensor, group: dist.ProcessGroup) -> Tensor:
-    """A rank's part of [B or 1, T, ...], along the second axis: [B or 1, T / cp, ...].
-
-    Positions must be split with the tokens: the decoder cannot count them from a part.
-    """
-    held = held_tokens(x.shape[1], group.rank(), group.size())
-    return x.index_select(1, held.to(x.device))
+def context_part(batch: Batch, group: dist.ProcessGroup) -> Batch:
+    """The tokens of each sequence that a rank holds, with their labels, positions and documents."""
+    held = held_tokens(batch.tokens.shape[1], group.rank(), group.size())
+    held = held.to(batch.tokens.device)
+    return Batch(*(x.index_select(1, held) for x in batch))
 
 
 def gather_sequences(x: Tensor, group: dist.ProcessGroup) -> Tensor:
@@ -92,4 +86,6 @@ def apply_context_parallel(decoder: Decoder, group: dist.ProcessGroup) -> None:
     """
     for block in decoder.layers.values():
         cast(Block, block).attention.exchange = GatheredKeyValues(group)
+    for layer in decoder.moe_layers():
+        layer.sequence_group = group
     decoder.gather_keys = lambda x: gather_sequences(x, group)

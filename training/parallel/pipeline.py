@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import (
     PipelineScheduleMulti,
@@ -25,6 +25,7 @@ from torch.distributed.tensor import DTensor
 from model.config import ModelConfig
 from model.decoder import Decoder
 from schemas.errors import UsageError
+from training.parallel.batch import Batch
 
 Schedule = PipelineScheduleSingle | PipelineScheduleMulti
 
@@ -43,13 +44,8 @@ def split_layers(shape: ModelConfig, stages: int) -> list[range]:
 
     The head counts as its multiplications, the embedding as one layer: the first stage also keeps
     the most micro-batches in memory (as Llama 3, arXiv 2407.21783, section 3.3.2, which takes a
-    layer from the first stage and from the last). Every stage has a layer at least: raises
-    UsageError when there are not enough.
+    layer from the first stage and from the last). Every stage has a layer at least.
     """
-    if stages > shape.n_layers:
-        raise UsageError(
-            f"parallel.pp: {stages} stages of a model of {shape.n_layers} layers; each needs one"
-        )
     layer = layer_work(shape)
     counts = [1] * stages
     work = [layer] * stages
@@ -73,148 +69,123 @@ def stage_parts(shape: ModelConfig, rank: int, ranks: int, each: int = 1) -> lis
     ]
 
 
-class Inputs(NamedTuple):
-    """A batch of one rank; all [B, T], positions and documents also [1, T]."""
-
-    tokens: Tensor
-    positions: Tensor | None
-    documents: Tensor | None
-    labels: Tensor
-
-    def split(self, count: int) -> list[Inputs]:
-        """Micro-batches of consecutive sequences."""
-        size = self.tokens.shape[0] // count
-        return [
-            Inputs(*(_rows(x, slice(n * size, (n + 1) * size)) for x in self))  # type: ignore[arg-type]
-            for n in range(count)
-        ]
+def microbatches_of(batch: Batch, count: int) -> list[Batch]:
+    """Parts of consecutive sequences; `count` divides them."""
+    return [Batch(*parts) for parts in zip(*(x.chunk(count) for x in batch), strict=True)]
 
 
-def _rows(x: Tensor | None, rows: slice) -> Tensor | None:
-    return x if x is None or x.shape[0] == 1 else x[rows]
-
-
-def _share_of_loss(sums: Tensor, _: Tensor, denominator: float | Tensor, z_loss: float) -> Tensor:
+def _share_of_loss(sums: Tensor, _: Tensor, denominator: Tensor, z_loss: float) -> Tensor:
     return (sums[0] + z_loss * sums[1]) / denominator
 
 
-class Pipeline:
-    """Runs batches through the stages of a process group; all its ranks call alike."""
+class Pipelined:
+    """Runs batches through the stages of a process group: an `Execution`."""
 
     def __init__(
         self,
-        parts: Sequence[nn.Module],
-        shape: ModelConfig,
+        parts: Sequence[Decoder],
         group: dist.ProcessGroup,
         *,
         microbatches: int,
-        device: torch.device,
         dtype: torch.dtype,
+        device: torch.device,
     ) -> None:
-        """`parts` are a rank's stages, see `stage_parts`, as they are to be called; `dtype` is that
-        of hidden states between them."""
+        """`parts` are a rank's stages, see `stage_parts`, already sharded; hidden states between
+        stages are of `dtype`."""
         self.parts = list(parts)
-        self.shape = shape
         self.group = group
         self.microbatches = microbatches
         self.device = device
         self.dtype = dtype
         self._schedules: dict[tuple[int, ...], Schedule] = {}
-        if microbatches < group.size():
-            raise UsageError(
-                f"parallel.pp_microbatches: {microbatches} are fewer than the {group.size()} "
-                "stages (parallel.pp), which would never all work"
-            )
 
     def forward_backward(
-        self, inputs: Inputs, denominator: float | Tensor, z_loss: float = 0.0
+        self, batches: Sequence[Batch], denominator: Tensor, z_loss: float
     ) -> Tensor:
-        """Add the gradients of (sums[0] + z_loss sums[1]) / denominator; returns the sums [2].
-
-        Raises UsageError when the micro-batches do not divide the sequences.
-        """
-        count = inputs.tokens.shape[0]
-        if count % self.microbatches:
-            raise UsageError(
-                f"parallel.pp_microbatches: {self.microbatches} do not divide the {count} "
-                "sequences that a rank takes at a time (train.batch_size, train.accumulation)"
+        """See `Execution`; every rank gets the sums. Raises UsageError when the micro-batches do
+        not divide the sequences."""
+        total = torch.zeros(2, device=self.device)
+        for batch in batches:
+            sequences = len(batch.tokens)
+            if sequences % self.microbatches:
+                raise UsageError(
+                    f"parallel.pp_microbatches: {self.microbatches} do not divide the {sequences} "
+                    "sequences that a rank takes at a time (train.batch_size, train.accumulation)"
+                )
+            micro = microbatches_of(batch, self.microbatches)
+            sums = self._schedule(micro, train=True).step(
+                arg_mbs=self._arguments(micro),
+                kwarg_mbs=_keywords(micro),
+                target_mbs=[one.labels for one in micro],
+                loss_kwargs={"denominator": denominator, "z_loss": z_loss},
             )
-        options = {"loss_kwargs": {"denominator": denominator, "z_loss": z_loss}}
-        return self._run(inputs, self.microbatches, True, options)
+            total += self._everywhere(sums)
+        if self.parts[0].config.tie_embeddings:
+            sum_tied_gradients(self.parts, self.group)
+        return total
 
     @torch.no_grad()
-    def evaluate(self, inputs: Inputs) -> Tensor:
-        """Sums [2] of a batch of any size, without gradients."""
-        count = math.gcd(inputs.tokens.shape[0], self.microbatches)
-        return self._run(inputs, count, False, {})
+    def evaluate(self, batch: Batch) -> Tensor:
+        """See `Execution`; every rank gets the sums. Batches may have any size."""
+        micro = microbatches_of(batch, math.gcd(len(batch.tokens), self.microbatches))
+        sums = self._schedule(micro, train=False).eval(
+            arg_mbs=self._arguments(micro), kwarg_mbs=_keywords(micro)
+        )
+        return self._everywhere(sums)
 
-    def _run(self, inputs: Inputs, count: int, train: bool, options: dict[str, Any]) -> Tensor:
-        micro = inputs.split(count)
-        schedule = self._schedule(*micro[0].tokens.shape, count, train)
+    def _arguments(self, micro: list[Batch]) -> list[tuple[Tensor, ...]]:
         first = self.group.rank() == 0
-        arguments = {
-            "arg_mbs": [(one.tokens,) if first else () for one in micro],
-            "kwarg_mbs": [
-                {"positions": one.positions, "documents": one.documents, "labels": one.labels}
-                for one in micro
-            ],
-        }
-        if train:
-            targets = [one.labels for one in micro]
-            sums = schedule.step(**arguments, target_mbs=targets, **options)
-        else:
-            sums = schedule.eval(**arguments)
-        # Only the rank of the last stage has them.
+        return [(one.tokens,) if first else () for one in micro]
+
+    def _everywhere(self, sums: Tensor | None) -> Tensor:
+        """Sums [2 * micro-batches] of the rank with the last stage, added up, on all ranks."""
         total = torch.zeros(2, device=self.device)
         if sums is not None:
             total += sums.detach().view(-1, 2).sum(dim=0)
         dist.all_reduce(total, group=self.group)
         return total
 
-    def _schedule(self, batch: int, length: int, count: int, train: bool) -> Schedule:
-        key = (batch, length, count, int(train))
+    def _schedule(self, micro: list[Batch], train: bool) -> Schedule:
+        """The schedule for as many micro-batches of one shape, made when it is first needed."""
+        shape = micro[0].tokens.shape
+        key = (*shape, len(micro), int(train))
         if key not in self._schedules:
-            stages = [self._stage(n, batch, length, train) for n in range(len(self.parts))]
-            self._schedules[key] = _schedule(stages, count, train)
+            stages = [self._stage(index, shape, train) for index in range(len(self.parts))]
+            loss = _share_of_loss if train else None
+            options: dict[str, Any] = {"loss_fn": loss, "scale_grads": False}
+            if len(stages) == 1:
+                single = Schedule1F1B if train else ScheduleGPipe
+                self._schedules[key] = single(stages[0], len(micro), **options)
+            else:
+                several = ScheduleInterleaved1F1B if train else ScheduleLoopedBFS
+                self._schedules[key] = several(list(stages), len(micro), **options)
         return self._schedules[key]
 
-    def _stage(self, index: int, batch: int, length: int, train: bool) -> PipelineStage:
+    def _stage(self, index: int, shape: torch.Size, train: bool) -> PipelineStage:
         """Told what goes in and out, torch need not run the stage to find it."""
-        stages = self.group.size() * len(self.parts)
-        number = self.group.rank() + index * self.group.size()
+        part = self.parts[index]
+        tokens = torch.empty(shape, dtype=torch.long, device="meta")
         hidden = torch.empty(
-            batch, length, self.shape.dim, dtype=self.dtype, device="meta", requires_grad=train
+            *shape, part.config.dim, dtype=self.dtype, device="meta", requires_grad=train
         )
-        tokens = torch.empty(batch, length, dtype=torch.long, device="meta")
         sums = torch.empty(2, device="meta", requires_grad=train)
         return PipelineStage(
-            self.parts[index],
-            number,
-            stages,
+            part,
+            self.group.rank() + index * self.group.size(),
+            self.group.size() * len(self.parts),
             self.device,
-            input_args=tokens if number == 0 else hidden,
-            output_args=sums if number == stages - 1 else hidden,
+            input_args=hidden if part.embedding is None else tokens,
+            output_args=hidden if part.head is None else sums,
             group=self.group,
         )
 
 
-def _schedule(stages: list[PipelineStage], count: int, train: bool) -> Schedule:
-    loss = _share_of_loss if train else None
-    if len(stages) == 1:
-        single = Schedule1F1B if train else ScheduleGPipe
-        return single(stages[0], count, loss_fn=loss, scale_grads=False)
-    several = ScheduleInterleaved1F1B if train else ScheduleLoopedBFS
-    return several(list(stages), count, loss_fn=loss, scale_grads=False)
+def _keywords(micro: list[Batch]) -> list[dict[str, Tensor]]:
+    names = ("positions", "documents", "labels")
+    return [{name: getattr(one, name) for name in names} for one in micro]
 
 
-def tied_weight(part: nn.Module) -> nn.Parameter | None:
-    """The embedding or the head of a stage that has one of the two but not the other."""
-    weights = dict(part.named_parameters())
-    found = [weights[n] for n in ("embedding.weight", "head.weight") if n in weights]
-    return found[0] if len(found) == 1 else None
-
-
-def sum_tied_gradients(parts: Sequence[nn.Module], group: dist.ProcessGroup) -> None:
+def sum_tied_gradients(parts: Sequence[Decoder], group: dist.ProcessGroup) -> None:
     """Give the embedding (first rank) and the tied head (last rank) the sum of both gradients.
 
     Both start from the same weights and take the same steps, so they stay one parameter. To be
@@ -224,10 +195,11 @@ def sum_tied_gradients(parts: Sequence[nn.Module], group: dist.ProcessGroup) -> 
     last = group.size() - 1
     if group.rank() not in (0, last) or last == 0:
         return
-    weight = tied_weight(parts[0] if group.rank() == 0 else parts[-1])
-    assert weight is not None
-    assert weight.grad is not None
-    gradient = weight.grad.to_local() if isinstance(weight.grad, DTensor) else weight.grad
+    tied = parts[0].embedding if group.rank() == 0 else parts[-1].head
+    assert tied is not None
+    gradient = tied.weight.grad
+    assert isinstance(gradient, Tensor)
+    gradient = gradient.to_local() if isinstance(gradient, DTensor) else gradient
     own = gradient.contiguous()
     other = torch.empty_like(own)
     peer = last - group.rank()
