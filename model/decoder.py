@@ -153,7 +153,9 @@ class Decoder(nn.Module):
         if config.position == "alibi":
             slopes = alibi_slopes(config.n_heads, device)
             return Surroundings(see, None, slopes, self.attention_kernel)
-        return Surroundings(see, rotation(config, positions), None, self.attention_kernel)
+        among = None if self.gather_keys is None else see.key_positions
+        turn = rotation(config, positions, among)
+        return Surroundings(see, turn, None, self.attention_kernel)
 
     def initialize(self, seed: int) -> None:
         """Draw all weights, see `initial_weight`."""

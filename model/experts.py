@@ -71,3 +71,7 @@ class Experts(nn.Module):
         multiply = KERNELS[name]
         hidden = functional.silu(multiply(tokens, gate, counts)) * multiply(tokens, up, counts)
         return multiply(hidden, down, counts)
+
+    def weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """gate, up and down, as the products take them."""
+        return self.gate_proj, self.up_proj, self.down_proj

@@ -25,13 +25,14 @@ class Rotation(NamedTuple):
     sin: Tensor
 
 
-def rotation(config: ModelConfig, positions: Tensor) -> Rotation:
-    """The rotation of whole-number `positions` [B or 1, T].
+def rotation(config: ModelConfig, positions: Tensor, among: Tensor | None = None) -> Rotation:
+    """The rotation of whole-number `positions` [B or 1, T], which are all of the sequences or a
+    part of those in `among` [B or 1, T'].
 
     Computed anew for every batch and held in no buffer: a cast of the model cannot round it. In
     bfloat16 positions 15962 and 15968 are the same number.
     """
-    inverse, magnitude = frequencies(config, positions)
+    inverse, magnitude = frequencies(config, positions if among is None else among)
     angles = positions[..., None].float() * inverse
     angles = torch.cat((angles, angles), dim=-1)[:, :, None, :]
     return Rotation(angles.cos() * magnitude, angles.sin() * magnitude)
