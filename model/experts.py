@@ -60,9 +60,7 @@ class Experts(nn.Module):
 
     def forward(self, tokens: Tensor, counts: Tensor) -> Tensor:
         """tokens [N, dim] sorted by expert, counts [E] of each expert's tokens -> [N, dim]."""
-        gate: Tensor = self.gate_proj
-        up: Tensor = self.up_proj
-        down: Tensor = self.down_proj
+        gate, up, down = self.weights()
         if torch.is_autocast_enabled(tokens.device.type):
             # Autocast knows nn.Linear, not grouped products.
             dtype = torch.get_autocast_dtype(tokens.device.type)
