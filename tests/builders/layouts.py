@@ -87,19 +87,25 @@ def alone(model: ModelConfig) -> Course:
     for step in range(STEPS):
         tokens, labels, positions, documents = batch(step, model.vocab_size)
         targets = (labels != -100).sum()
+        for layer in decoder.moe_layers():
+            layer.loss_scale.copy_(1 / targets)
         sums = decoder(tokens, positions, documents, labels)
         ((sums[0] + Z_LOSS * sums[1]) / targets).backward()
         losses.append(float(sums[0].detach() / targets))
         if not step:
-            gradients = {n: p.grad.clone() for n, p in decoder.named_parameters()}
+            named = decoder.named_parameters(remove_duplicate=False)
+            gradients = {n: p.grad.clone() for n, p in named}
         norms.append(float(torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP)))
         optimizer.step()
         optimizer.zero_grad()
+        for layer in decoder.moe_layers():
+            layer.update_bias(layer.load)
+            layer.load.zero_()
     return Course(losses, norms, gradients, dict(decoder.state_dict()))
 
 
-def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Course | None:
-    """The steps on the ranks that are running; the course from rank 0."""
+def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Course:
+    """The steps on the ranks that are running: the course of a rank's part of the model."""
     torch.manual_seed(distributed.get_rank() if distributed.is_initialized() else 0)
     config = configuration(parallel, **train)
     world = distributed.get_world_size() if distributed.is_initialized() else 1
@@ -120,9 +126,24 @@ def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Cour
         norms.append(built.clip_grad_norm(CLIP))
         optimizer.step()
         optimizer.zero_grad()
+        built.balance_experts()
     weights = {name: built.full_parameter(name).clone() for name, _ in built.named_parameters()}
-    first = not distributed.is_initialized() or distributed.get_rank() == 0
-    return Course(losses, norms, gradients, weights) if first else None
+    for part in built.parts:
+        weights |= {name: b.clone() for name, b in part.named_buffers() if "choice" in name}
+    return Course(losses, norms, gradients, weights)
+
+
+def merged(courses: list[Course]) -> Course:
+    """The course of the whole model: all ranks say the same of what they share."""
+    gradients: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
+    for course in courses:
+        assert course.losses == courses[0].losses
+        assert course.norms == courses[0].norms
+        for whole, own in ((gradients, course.gradients), (weights, course.weights)):
+            for name, tensor in own.items():
+                torch.testing.assert_close(whole.setdefault(name, tensor), tensor, atol=0, rtol=0)
+    return Course(courses[0].losses, courses[0].norms, gradients, weights)
 
 
 def whole_of(gradient: Tensor | None) -> Tensor:

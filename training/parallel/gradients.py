@@ -50,13 +50,16 @@ def clip(
     parameters: Iterable[nn.Parameter],
     max_norm: float | None,
     stages: distributed.ProcessGroup | None = None,
+    counted_elsewhere: nn.Parameter | None = None,
 ) -> float:
     """Scale all gradients so that `total_norm` is at most `max_norm`; returns the norm before.
+
+    `counted_elsewhere` is the same weight as one of another stage: it is scaled with the others.
 
     As `torch.nn.utils.clip_grad_norm_` does; gradients whose norm is no number stay as they are.
     """
     held = [p for p in parameters if p.grad is not None]
-    norm = total_norm(held, stages)
+    norm = total_norm((p for p in held if p is not counted_elsewhere), stages)
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
         gradients = [local(p.grad) for p in held if p.grad is not None]
         torch._foreach_mul_(gradients, max_norm / (norm + 1e-6))

@@ -28,8 +28,11 @@ class Meshes:
     shard: DeviceMesh
     """What parameters are sharded over: dp_shard x cp as the axis `fsdp`, behind `dp_replicate` as
     a first axis where there are replicas."""
-    experts: DeviceMesh
-    """The same ranks for experts: `dp_replicate` where there are replicas, `expert_fsdp`, `ep`."""
+    expert_shard: DeviceMesh
+    """What experts are sharded over besides: `expert_fsdp`, behind `dp_replicate` as `shard`."""
+    experts: DeviceMesh | None
+    """Ranks that hold other experts (`ep`) or other parts of them (`tp`): the axes with more than
+    one rank."""
     tp: DeviceMesh
     """Ranks that share layers."""
 
@@ -47,12 +50,14 @@ class Meshes:
         dense = view(dp_replicate=replicas, fsdp=shards)
         sparse = view(dp_replicate=replicas, expert_fsdp=shards // dims.ep, ep=dims.ep)
         before = ("dp_replicate",) if replicas > 1 else ()
+        within = tuple(axis for axis in ("ep", "tp") if sparse[axis].size() > 1)
         return cls(
             view(dp_replicate=replicas, dp_shard=dims.dp_shard, cp=dims.cp),
             view(data=dims.data_ranks, cp=dims.cp)["data"],
             view(loss=replicas * shards)["loss"],
             dense[(*before, "fsdp")],
-            sparse[(*before, "expert_fsdp", "ep")],
+            sparse[(*before, "expert_fsdp")],
+            sparse[within] if within else None,
             dense["tp"],
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,16 +12,17 @@ from torch.distributed.tensor import DTensor
 
 from model.config import ModelConfig
 from model.decoder import Decoder
+from model.moe import MoE
 from schemas.errors import UsageError
 from training.config import TrainingConfig
-from training.parallel import gradients, tensor, weights
-from training.parallel.activation import checkpoint_blocks
+from training.parallel import gradients, weights
 from training.parallel.batch import Batch
-from training.parallel.compiled import compile_blocks
+from training.parallel.context import context_part
 from training.parallel.dims import ParallelDims
-from training.parallel.execution import Alone, Execution, Replicated, Sharded
+from training.parallel.execution import Execution
 from training.parallel.mesh import Meshes
-from training.parallel.sharding import replicate, shard
+from training.parallel.pipeline import tied_head
+from training.parallel.plan import lay_out
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class ParallelModel:
                 "start them with torchrun"
             )
         meshes = Meshes.of(dims, device.type) if distributed.is_initialized() else None
-        built = _single_part(shape, config, dims, meshes, device)
-        weights.initialize(built.parts[0], shape, config.seed)
-        return built
+        parts, execution = lay_out(shape, config, dims, meshes, device)
+        for part in parts:
+            weights.initialize(part, shape, config.seed)
+        return cls(dims, device, meshes, parts, execution)
 
     def named_parameters(self) -> list[tuple[str, nn.Parameter]]:
         """Name and parameter of all that is held here."""
@@ -72,17 +74,36 @@ class ParallelModel:
         over ranks; `denominator` counts the targets of the whole step.
         """
         denominator = torch.as_tensor(denominator, dtype=torch.float32, device=self.device)
-        return self.execution.forward_backward(batches, denominator, z_loss)
+        for layer in self.moe_layers():
+            layer.loss_scale.copy_(1 / denominator)
+        return self.execution.forward_backward(
+            [self._context_part(batch) for batch in batches], denominator, z_loss
+        )
 
     def evaluate(self, batch: Batch) -> Tensor:
         """Local sums [2] of a batch, without gradients. Every rank has to take part."""
-        return self.execution.evaluate(batch)
+        return self.execution.evaluate(self._context_part(batch))
+
+    def _context_part(self, batch: Batch) -> Batch:
+        if self.meshes is None or self.dims.cp == 1:
+            return batch
+        return context_part(batch, self.meshes.group("cp"))
+
+    def moe_layers(self) -> Iterator[MoE]:
+        """The sparse layers held here."""
+        return itertools.chain.from_iterable(part.moe_layers() for part in self.parts)
+
+    def balance_experts(self) -> None:
+        """After a step: move the routers' biases against the loads, which then count from zero."""
+        for layer in self.moe_layers():
+            layer.update_bias(self.reduce_sums(layer.load))
+            layer.load.zero_()
 
     def clip_grad_norm(self, max_norm: float | None) -> float:
         """The norm of all gradients over all ranks, before they are clipped to `max_norm`."""
         stages = self.meshes.group("pp") if self.meshes and self.dims.pp > 1 else None
         parameters = itertools.chain.from_iterable(part.parameters() for part in self.parts)
-        return gradients.clip(parameters, max_norm, stages)
+        return gradients.clip(parameters, max_norm, stages, tied_head(self.parts))
 
     def reduce_sums(self, sums: Tensor) -> Tensor:
         """`sums`, summed in place over the ranks that hold other tokens."""
@@ -104,33 +125,3 @@ class ParallelModel:
         """Set all weights from whole tensors by name. Raises InputError for another shape."""
         for part in self.parts:
             weights.load(part, whole)
-
-
-def _single_part(
-    shape: ModelConfig,
-    config: TrainingConfig,
-    dims: ParallelDims,
-    meshes: Meshes | None,
-    device: torch.device,
-) -> ParallelModel:
-    """A whole decoder, without values in its weights."""
-    with torch.device("meta"):
-        decoder = Decoder(shape)
-    dtype = getattr(torch, config.dtype)
-    execution: Execution
-    if meshes is not None and dims.tp > 1:
-        tensor.parallelize(decoder, meshes.tp)
-    checkpoint_blocks(decoder, config.train.activation_checkpointing)
-    if config.train.compile:
-        compile_blocks(decoder)
-    if meshes is None or dims.only_replicas or dims.world_size == 1:
-        weights.materialize(decoder, device)
-        if meshes is None or dims.world_size == 1:
-            execution = Alone(decoder, dtype, device)
-        else:
-            execution = Replicated(replicate(decoder, meshes.loss.get_group()), dtype, device)
-    else:
-        shard(decoder, meshes.shard, dtype, config.train.cpu_offload)
-        weights.materialize(decoder, torch.device("cpu") if config.train.cpu_offload else device)
-        execution = Sharded(decoder, device)
-    return ParallelModel(dims, device, meshes, (decoder,), execution)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 from torch.distributed.pipelining.schedules import (
     PipelineScheduleMulti,
@@ -183,6 +183,14 @@ class Pipelined:
 def _keywords(micro: list[Batch]) -> list[dict[str, Tensor]]:
     names = ("positions", "documents", "labels")
     return [{name: getattr(one, name) for name in names} for one in micro]
+
+
+def tied_head(parts: Sequence[Decoder]) -> nn.Parameter | None:
+    """The head's weight where it is the embedding of another rank."""
+    head = parts[-1].head
+    if head is None or parts[0].embedding is not None or not parts[0].config.tie_embeddings:
+        return None
+    return head.weight
 
 
 def sum_tied_gradients(parts: Sequence[Decoder], group: dist.ProcessGroup) -> None:

@@ -18,6 +18,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from model.decoder import Decoder
+from training.parallel.expert import expert_cuts
 
 
 def replicate(part: Decoder, group: distributed.ProcessGroup) -> DistributedDataParallel:
@@ -34,11 +35,18 @@ def _sum(group: distributed.ProcessGroup, bucket: distributed.GradBucket) -> Fut
     return work.get_future().then(lambda future: future.value()[0])
 
 
-def shard(part: Decoder, mesh: DeviceMesh, dtype: torch.dtype, cpu_offload: bool) -> None:
+def shard(
+    part: Decoder,
+    mesh: DeviceMesh,
+    dtype: torch.dtype,
+    cpu_offload: bool,
+    expert_mesh: DeviceMesh | None = None,
+) -> None:
     """Shard in place: each block by itself, the embedding, and norm with head.
 
     `mesh` has one axis, or replicas before it (HSDP). Computation is in `dtype`, gradients are
-    reduced in float32. Inputs are not cast: rotations have to stay in float32.
+    reduced in float32. Inputs are not cast: rotations have to stay in float32. With `expert_mesh`
+    the experts, which are cut already, are sharded over it instead.
     """
     policy = MixedPrecisionPolicy(
         param_dtype=None if dtype == torch.float32 else dtype,
@@ -48,6 +56,16 @@ def shard(part: Decoder, mesh: DeviceMesh, dtype: torch.dtype, cpu_offload: bool
     offload: OffloadPolicy = OffloadPolicy()
     if cpu_offload:
         offload = CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda")
+
+    if expert_mesh is not None:
+        for layer in part.moe_layers():
+            fully_shard(
+                layer.experts,
+                mesh=expert_mesh,
+                mp_policy=policy,
+                offload_policy=offload,
+                shard_placement_fn=expert_cuts(layer.experts),
+            )
 
     def wrap(module: nn.Module | list[nn.Module], keep: bool = False) -> None:
         fully_shard(
