@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,6 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from model.config import ModelConfig
 from model.decoder import Decoder
+from tests.builders.gloo import Ranks
 from training.config import PretrainConfig
 from training.parallel.batch import Batch
 from training.parallel.dims import ParallelDims
@@ -144,6 +147,18 @@ def merged(courses: list[Course]) -> Course:
             for name, tensor in own.items():
                 torch.testing.assert_close(whole.setdefault(name, tensor), tensor, atol=0, rtol=0)
     return Course(courses[0].losses, courses[0].norms, gradients, weights)
+
+
+@cache
+def expected(model: ModelConfig) -> Course:
+    return alone(model)
+
+
+def check(ranks: Ranks, model: ModelConfig, parallel: dict[str, int], **train: Any) -> None:
+    """A layout equals one process: losses, norms, gradients and, after some steps, weights."""
+    axes = ("dp_replicate", "dp_shard", "tp", "pp", "cp")
+    world = math.prod(parallel.get(axis, 1) for axis in axes)
+    assert_same(merged(ranks.run(on_ranks, model, parallel, world=world, **train)), expected(model))
 
 
 def whole_of(gradient: Tensor | None) -> Tensor:

@@ -1,0 +1,127 @@
+"""Stages: how layers are dealt out, and that a step through them is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import distributed
+
+from model.decoder import Decoder
+from model.presets import preset
+from tests.builders.gloo import Ranks
+from tests.builders.layouts import SAMPLES, SEED, batch, check, configuration, expected, shape
+from training.parallel.batch import Batch
+from training.parallel.dims import ParallelDims
+from training.parallel.model import ParallelModel
+from training.parallel.pipeline import Pipelined, layer_work, split_layers, stage_parts
+
+
+@given(layers=st.integers(1, 40), stages=st.integers(1, 8), vocabulary=st.sampled_from([64, 4096]))
+def test_no_other_split_has_a_faster_slowest_stage(
+    layers: int, stages: int, vocabulary: int
+) -> None:
+    if stages > layers:
+        return
+    model = shape(n_layers=layers, vocab_size=vocabulary)
+    split = split_layers(model, stages)
+    assert [layer for part in split for layer in part] == list(range(layers))
+    assert all(split)
+    layer = layer_work(model)
+    extra = [0.0] * stages
+    extra[0] += layer
+    extra[-1] += model.vocab_size * model.dim
+    slowest = max(len(part) * layer + more for part, more in zip(split, extra, strict=True))
+    # With less time a stage, not all layers find a place.
+    places = sum(max(1, int((slowest - 1 - more) // layer)) for more in extra)
+    assert places < layers or slowest == max(layer + more for more in extra)
+
+
+def test_a_large_head_takes_layers_from_the_last_stage() -> None:
+    counts = [len(part) for part in split_layers(preset("llama3-8b", 128_256), 4)]
+    assert counts == [8, 9, 9, 6]
+
+
+def test_parts_of_all_ranks_are_the_decoder() -> None:
+    model = shape(n_layers=5)
+    names = [name for r in range(2) for p in stage_parts(model, r, 2, 2) for name in p.state_dict()]
+    assert sorted(names) == sorted(Decoder(model).state_dict())
+
+
+MOE = {"moe": {"n_experts": 4, "top_k": 2, "ffn_dim": 16, "aux_coef": 0.3}}
+TIED = {"tie_embeddings": True}
+LAYOUTS: dict[str, tuple[dict[str, int], dict[str, Any]]] = {
+    "pp 2": ({"pp": 2}, {}),
+    "pp 2, tied": ({"pp": 2}, TIED),
+    "pp 4": ({"pp": 4}, {}),
+    "pp 4, tied": ({"pp": 4}, TIED),
+    "pp 2, replicas 2": ({"pp": 2, "dp_replicate": 2}, TIED),
+    "pp 2, shards 2": ({"pp": 2, "dp_shard": 2}, TIED),
+    "pp 2, cp 2": ({"pp": 2, "cp": 2}, MOE),
+    "pp 2, ep 2": ({"pp": 2, "dp_shard": 2, "ep": 2}, MOE),
+}
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_equals_one_process(ranks: Ranks, layout: str, accumulation: int) -> None:
+    parallel, changes = LAYOUTS[layout]
+    count = {"pp_microbatches": max(2, parallel["pp"])}
+    check(ranks, shape(n_layers=4, **changes), parallel | count, accumulation=accumulation)
+
+
+def evaluated(sequences: int) -> list[float]:
+    model = shape(n_layers=3)
+    config = configuration({"pp": 2})
+    dims = ParallelDims.of(config.parallel, 2)
+    built = ParallelModel.build(model, config, dims, torch.device("cpu"))
+    some = Batch(*(x[:sequences] for x in batch(0, model.vocab_size)))
+    sums = built.evaluate(some).tolist()
+    assert all(parameter.grad is None for _, parameter in built.named_parameters())
+    return sums
+
+
+@pytest.mark.parametrize("sequences", [1, 3, 8])
+def test_evaluation_takes_any_number_of_sequences(ranks: Ranks, sequences: int) -> None:
+    model = shape(n_layers=3)
+    decoder = Decoder(model)
+    decoder.initialize(SEED)
+    tokens, labels, positions, documents = (x[:sequences] for x in batch(0, model.vocab_size))
+    sums = decoder(tokens, positions, documents, labels).tolist()
+    for found in ranks.run(evaluated, sequences, world=2):
+        assert found == pytest.approx(sums, rel=1e-6)
+
+
+def interleaved() -> tuple[list[float], dict[str, torch.Tensor]]:
+    model = shape(n_layers=5)
+    group = distributed.group.WORLD
+    assert group is not None
+    parts = stage_parts(model, group.rank(), 2, 2)
+    for part in parts:
+        part.initialize(SEED)
+    run = Pipelined(parts, group, microbatches=4, dtype=torch.float32, device=torch.device("cpu"))
+    whole = batch(0, model.vocab_size)
+    targets = (whole.labels != -100).sum()
+    assert torch.equal(run.evaluate(whole), run.evaluate(whole))
+    sums = run.forward_backward([whole], targets, 1e-2)
+    gradients = {n: p.grad for part in parts for n, p in part.named_parameters()}
+    return [float(sums[0] / targets)], {n: g for n, g in gradients.items() if g is not None}
+
+
+def test_several_stages_a_rank(ranks: Ranks) -> None:
+    course = expected(shape(n_layers=5))
+    found: dict[str, torch.Tensor] = {}
+    for losses, gradients in ranks.run(interleaved, world=2):
+        assert losses == pytest.approx(course.losses[:1], abs=1e-6)
+        found |= gradients
+    assert found.keys() == course.gradients.keys()
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, course.gradients[name], atol=1e-5, rtol=0)
+
+
+def test_micro_batches_divide_the_sequences_of_a_rank(ranks: Ranks) -> None:
+    with pytest.raises(AssertionError, match=r"pp_microbatches"):
+        check(ranks, shape(), {"pp": 2, "pp_microbatches": SAMPLES + 1})
