@@ -132,6 +132,7 @@ def _environment(**changes: str) -> Iterator[None]:
 def _serve(rank: int, port: int, pipe: Connection) -> None:
     import torch
     from torch import distributed
+    from torch.distributed.tensor.debug import _clear_sharding_prop_cache
 
     torch.set_num_threads(1)
     store = distributed.TCPStore("127.0.0.1", port, is_master=False)
@@ -159,3 +160,5 @@ def _serve(rank: int, port: int, pipe: Connection) -> None:
         # Groups of a task have threads, and live in the cycles of the modules that use them.
         del function, arguments, named, answer
         gc.collect()
+        # Its entries hold meshes of the groups that are gone, which equal those of the next task.
+        _clear_sharding_prop_cache()

@@ -129,7 +129,9 @@ def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Cour
         norms.append(built.clip_grad_norm(CLIP))
         optimizer.step()
         optimizer.zero_grad()
-        built.balance_experts()
+        for layer in built.moe_layers():
+            layer.update_bias(built.reduce_sums(layer.load))
+            layer.load.zero_()
     weights = {name: built.full_parameter(name).clone() for name, _ in built.named_parameters()}
     for part in built.parts:
         weights |= {name: b.clone() for name, b in part.named_buffers() if "choice" in name}

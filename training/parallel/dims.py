@@ -75,7 +75,7 @@ class ParallelDims:
         for what, number, degree in (
             ("model.n_heads", shape.n_heads, self.tp),
             ("model.n_kv_heads", shape.kv_heads, self.tp),
-            ("model.ffn_dim", shape.hidden_dim, self.tp),
+            ("model.moe.ffn_dim" if shape.moe else "model.ffn_dim", shape.expert_dim, self.tp),
         ):
             if number % degree:
                 raise UsageError(f"parallel.tp: {degree} does not divide {what} {number}")
@@ -89,6 +89,11 @@ class ParallelDims:
                 f"parallel.pp: {self.pp} stages for model.n_layers {shape.n_layers}; "
                 "each stage needs a layer"
             )
+        if self.pp_microbatches < self.pp:
+            raise UsageError(
+                f"parallel.pp_microbatches: {self.pp_microbatches} for {self.pp} stages "
+                "(parallel.pp), which would never all work; take twice as many as stages or more"
+            )
         if self.cp > 1 and sequence_length % (2 * self.cp):
             raise UsageError(
                 f"parallel.cp: 2 * cp = {2 * self.cp} does not divide data.sequence_length "
@@ -99,6 +104,12 @@ class ParallelDims:
         if shape.moe is not None and shape.moe.n_experts % self.ep:
             raise UsageError(
                 f"parallel.ep: {self.ep} does not divide model.moe.n_experts {shape.moe.n_experts}"
+            )
+        others = self.dp_shard * self.cp // self.ep
+        if shape.moe is not None and self.ep * self.tp > 1 and shape.dim % others:
+            raise UsageError(
+                f"parallel: dp_shard * cp / ep = {others} does not divide model.dim {shape.dim}, "
+                "along which each rank's experts are sharded"
             )
 
     def check_batch(self, batch_size: int, accumulation: int) -> None:

@@ -19,6 +19,7 @@ from torch.distributed.tensor import DTensor, Placement, Shard, distribute_tenso
 from model.decoder import Decoder
 from model.experts import Experts
 from model.moe import ExpertExchange
+from training.parallel.collectives import sum_of_gradients, sum_of_parts
 
 HIDDEN_AXIS = {"gate_proj": 1, "up_proj": 1, "down_proj": 2}
 """Which axis of an expert weight is its hidden width: tensor parallelism cuts there."""
@@ -75,38 +76,6 @@ class RankExchange(ExpertExchange):
         return cast(Tensor, _AllToAll.apply(out[order.argsort()], sent, received, self.group))
 
 
-class _Copy(torch.autograd.Function):
-    """The same on all ranks; backward the sum of what each made of it (f of Megatron-LM, Shoeybi
-    et al., arXiv 1909.08053, section 3)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
-        ctx.group = group
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _sum(gradients[0], ctx.group), None
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over ranks; backward every rank's gradient as it is (g of Megatron-LM)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
-        return _sum(x, group)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
-
-
-def _sum(x: Tensor, group: dist.ProcessGroup) -> Tensor:
-    total = x.clone(memory_format=torch.contiguous_format)
-    dist.all_reduce(total, group=group)
-    return total
-
-
 class HeldExperts(Experts):
     """What a rank holds of a layer's experts: some of them, and with tp a part of their width."""
 
@@ -136,8 +105,8 @@ class HeldExperts(Experts):
         """See `Experts.forward`; `counts` are those of the experts held."""
         if self.tp is None:
             return super().forward(tokens, counts)
-        copied = cast(Tensor, _Copy.apply(tokens, self.tp))
-        return cast(Tensor, _Sum.apply(super().forward(copied, counts), self.tp))
+        out = super().forward(sum_of_gradients(tokens, self.tp), counts)
+        return sum_of_parts(out, self.tp)
 
 
 def _local(weight: Tensor) -> Tensor:

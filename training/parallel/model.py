@@ -93,12 +93,6 @@ class ParallelModel:
         """The sparse layers held here."""
         return itertools.chain.from_iterable(part.moe_layers() for part in self.parts)
 
-    def balance_experts(self) -> None:
-        """After a step: move the routers' biases against the loads, which then count from zero."""
-        for layer in self.moe_layers():
-            layer.update_bias(self.reduce_sums(layer.load))
-            layer.load.zero_()
-
     def clip_grad_norm(self, max_norm: float | None) -> float:
         """The norm of all gradients over all ranks, before they are clipped to `max_norm`."""
         stages = self.meshes.group("pp") if self.meshes and self.dims.pp > 1 else None

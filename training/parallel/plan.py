@@ -54,9 +54,7 @@ def lay_out(
     return tuple(parts), Sharded(parts[0], device)
 
 
-def _cut(
-    part: Decoder, config: TrainingConfig, dims: ParallelDims, meshes: Meshes | None
-) -> None:
+def _cut(part: Decoder, config: TrainingConfig, dims: ParallelDims, meshes: Meshes | None) -> None:
     """All plans but data parallelism."""
     if meshes is not None and dims.tp > 1:
         tensor.parallelize(part, meshes.tp)

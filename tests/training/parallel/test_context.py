@@ -43,6 +43,7 @@ LAYOUTS: dict[str, dict[str, int]] = {
     "cp 4": {"cp": 4},
     "cp 2, shards 2": {"cp": 2, "dp_shard": 2},
     "cp 2, replicas 2": {"cp": 2, "dp_replicate": 2},
+    "cp 2, tp 2": {"cp": 2, "tp": 2},
 }
 
 

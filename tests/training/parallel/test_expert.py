@@ -23,6 +23,8 @@ LAYOUTS: dict[str, dict[str, int]] = {
     "ep 4 over shards and context": {"dp_shard": 2, "cp": 2, "ep": 4},
     "ep 4 over context": {"cp": 4, "ep": 4},
     "ep 2 of 4 in context": {"cp": 4, "ep": 2},
+    "ep 2, tp 2": {"dp_shard": 2, "tp": 2, "ep": 2},
+    "tp 2 of experts, shards 2": {"dp_shard": 2, "tp": 2},
 }
 
 
@@ -36,3 +38,9 @@ def test_an_expert_without_tokens_gets_no_gradient_and_stops_nothing(ranks: Rank
     # 16 tokens a micro-batch and sequence choose one of 16 experts: some ranks get none.
     moe = {"n_experts": 16, "top_k": 1, "ffn_dim": 16}
     check(ranks, shape(moe=moe), {"dp_shard": 4, "ep": 4}, accumulation=2)
+
+
+@pytest.mark.parametrize("mode", ["selective", "full"])
+def test_tokens_travel_again_when_blocks_are_computed_anew(ranks: Ranks, mode: str) -> None:
+    layout = {"dp_shard": 2, "cp": 2, "ep": 2}
+    check(ranks, shape(moe=MOE), layout, accumulation=2, activation_checkpointing=mode)

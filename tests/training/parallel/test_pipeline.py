@@ -12,6 +12,7 @@ from torch import distributed
 
 from model.decoder import Decoder
 from model.presets import preset
+from schemas.errors import UsageError
 from tests.builders.gloo import Ranks
 from tests.builders.layouts import SAMPLES, SEED, batch, check, configuration, expected, shape
 from training.parallel.batch import Batch
@@ -60,6 +61,8 @@ LAYOUTS: dict[str, tuple[dict[str, int], dict[str, Any]]] = {
     "pp 4, tied": ({"pp": 4}, TIED),
     "pp 2, replicas 2": ({"pp": 2, "dp_replicate": 2}, TIED),
     "pp 2, shards 2": ({"pp": 2, "dp_shard": 2}, TIED),
+    "pp 2, tp 2": ({"pp": 2, "tp": 2}, TIED),
+    "pp 2, tp 2, experts": ({"pp": 2, "tp": 2}, MOE),
     "pp 2, cp 2": ({"pp": 2, "cp": 2}, MOE),
     "pp 2, ep 2": ({"pp": 2, "dp_shard": 2, "ep": 2}, MOE),
 }
@@ -71,6 +74,12 @@ def test_a_layout_equals_one_process(ranks: Ranks, layout: str, accumulation: in
     parallel, changes = LAYOUTS[layout]
     count = {"pp_microbatches": max(2, parallel["pp"])}
     check(ranks, shape(n_layers=4, **changes), parallel | count, accumulation=accumulation)
+
+
+@pytest.mark.parametrize("mode", ["selective", "full"])
+def test_blocks_of_a_stage_are_computed_anew(ranks: Ranks, mode: str) -> None:
+    layout = {"pp": 2, "dp_shard": 2, "pp_microbatches": 2}
+    check(ranks, shape(), layout, accumulation=2, activation_checkpointing=mode)
 
 
 def evaluated(sequences: int) -> list[float]:
@@ -122,6 +131,10 @@ def test_several_stages_a_rank(ranks: Ranks) -> None:
         torch.testing.assert_close(gradient, course.gradients[name], atol=1e-5, rtol=0)
 
 
-def test_micro_batches_divide_the_sequences_of_a_rank(ranks: Ranks) -> None:
-    with pytest.raises(AssertionError, match=r"pp_microbatches"):
-        check(ranks, shape(), {"pp": 2, "pp_microbatches": SAMPLES + 1})
+def test_micro_batches_fit_the_stages_and_the_sequences() -> None:
+    dims = ParallelDims(pp=2, pp_microbatches=1)
+    with pytest.raises(UsageError, match="pp_microbatches: 1 for 2 stages"):
+        dims.check_model(shape(), 16)
+    dims = ParallelDims(pp=2, pp_microbatches=3)
+    with pytest.raises(UsageError, match="batch_size: 8 is no multiple of .*pp_microbatches 3"):
+        dims.check_batch(SAMPLES, 1)
