@@ -23,7 +23,7 @@ from torch.distributed.pipelining.schedules import (
 from torch.distributed.tensor import DTensor
 
 from model.config import ModelConfig
-from model.decoder import Decoder
+from model.decoder import Decoder, Head
 from schemas.errors import UsageError
 from training.parallel.batch import Batch
 
@@ -104,6 +104,9 @@ class Pipelined:
     ) -> Tensor:
         """See `Execution`; every rank gets the sums. Raises UsageError when the micro-batches do
         not divide the sequences."""
+        head = self.parts[-1].head
+        if isinstance(head, Head):
+            head.z_gradient = z_loss != 0
         total = torch.zeros(2, device=self.device)
         for batch in batches:
             sequences = len(batch.tokens)
