@@ -14,7 +14,16 @@ from model.decoder import Decoder
 from model.presets import preset
 from schemas.errors import UsageError
 from tests.builders.gloo import Ranks
-from tests.builders.layouts import SAMPLES, SEED, batch, check, configuration, expected, shape
+from tests.builders.layouts import (
+    SAMPLES,
+    SEED,
+    batch,
+    check,
+    configuration,
+    expected,
+    on_ranks,
+    shape,
+)
 from training.parallel.batch import Batch
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
@@ -80,6 +89,12 @@ def test_a_layout_equals_one_process(ranks: Ranks, layout: str, accumulation: in
 def test_blocks_of_a_stage_are_computed_anew(ranks: Ranks, mode: str) -> None:
     layout = {"pp": 2, "dp_shard": 2, "pp_microbatches": 2}
     check(ranks, shape(), layout, accumulation=2, activation_checkpointing=mode)
+
+
+def test_stages_exchange_bfloat16(ranks: Ranks) -> None:
+    layout = {"pp": 2, "dp_shard": 2, "pp_microbatches": 2}
+    for course in ranks.run(on_ranks, shape(), layout, dtype="bfloat16"):
+        assert course.losses == pytest.approx(expected(shape()).losses, abs=2e-2)
 
 
 def evaluated(sequences: int) -> list[float]:
