@@ -32,7 +32,12 @@ def context_part(batch: Batch, group: dist.ProcessGroup) -> Batch:
     """The tokens of each sequence that a rank holds, with their labels, positions and documents."""
     held = held_tokens(batch.tokens.shape[1], group.rank(), group.size())
     held = held.to(batch.tokens.device)
-    return Batch(*(x.index_select(1, held) for x in batch))
+
+    def part(x: Tensor) -> Tensor:
+        return x.index_select(1, held)
+
+    documents = None if batch.documents is None else part(batch.documents)
+    return Batch(part(batch.tokens), part(batch.labels), part(batch.positions), documents)
 
 
 def gather_sequences(x: Tensor, group: dist.ProcessGroup) -> Tensor:

@@ -71,7 +71,8 @@ def stage_parts(shape: ModelConfig, rank: int, ranks: int, each: int = 1) -> lis
 
 def microbatches_of(batch: Batch, count: int) -> list[Batch]:
     """Parts of consecutive sequences; `count` divides them."""
-    return [Batch(*parts) for parts in zip(*(x.chunk(count) for x in batch), strict=True)]
+    columns = ([None] * count if x is None else x.chunk(count) for x in batch)
+    return [Batch(*parts) for parts in zip(*columns, strict=True)]
 
 
 def _share_of_loss(sums: Tensor, _: Tensor, denominator: Tensor, z_loss: float) -> Tensor:
@@ -183,7 +184,7 @@ class Pipelined:
         )
 
 
-def _keywords(micro: list[Batch]) -> list[dict[str, Tensor]]:
+def _keywords(micro: list[Batch]) -> list[dict[str, Tensor | None]]:
     names = ("positions", "documents", "labels")
     return [{name: getattr(one, name) for name in names} for one in micro]
 
