@@ -66,9 +66,7 @@ def generate(
 ) -> None:
     """Continue prompts with a trained model.
 
-    One text is shown as it is written; several, or --json with an object a line, at the end:
-    prompt, text, tokens (their ids), finish_reason (stop: the end of a document) and tokens_per_s
-    of the whole batch.
+    One text is shown as it is written. Several, or --json (an object a line), come at the end.
     """
     _need_training_packages()
     from training.tokenizers import begins_with_bos, load_tokenizer, prompt_tokens
