@@ -4,7 +4,7 @@ Both have the same weights and see the same tokens; their losses must agree befo
 timed. Steps (forward, backward, AdamW) are taken in turns in one process, so that whatever else the
 machine does slows both, and the figure that counts is the median of the ratios of neighbours.
 
-python -m benchmarks.pretrain_speed [--pairs 9] [--threads 2] [--json]
+python -m benchmarks.pretrain_speed [--pairs 9] [--threads 2] [--kernel blocked] [--json]
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Contender(NamedTuple):
     cpu_seconds: list[float]
 
 
-def ours(config: ModelConfig) -> tuple[Decoder, Contender]:
+def ours(config: ModelConfig, kernel: str) -> tuple[Decoder, Contender]:
     model = Decoder(config)
     model.initialize(1)
+    model.attention_kernel = kernel
 
     def loss_of(tokens: Tensor) -> Tensor:
         labels = torch.full_like(tokens, -100)
@@ -113,10 +114,10 @@ def timed(contender: Contender, tokens: Tensor) -> float:
     return loss
 
 
-def compare(pairs: int, batch: int, length: int) -> dict[str, Any]:
+def compare(pairs: int, batch: int, length: int, kernel: str) -> dict[str, Any]:
     """Train both in turns. Raises SystemExit when their losses differ."""
     config = preset("10m", VOCABULARY)
-    model, here = ours(config)
+    model, here = ours(config, kernel)
     there = theirs(config, model)
     generator = torch.Generator().manual_seed(1)
     for number in range(pairs + 1):
@@ -150,10 +151,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--kernel", default="auto", help="of attention: sdpa, blocked")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    found = compare(arguments.pairs, arguments.batch, arguments.length)
+    found = compare(arguments.pairs, arguments.batch, arguments.length, arguments.kernel)
     if arguments.json:
         print(json.dumps(found))
         return

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from model.kernels.blocked import blocked, prepare_blocked
 from model.kernels.flex import flex, prepare_flex
 from model.kernels.sdpa import prepare_sdpa, sdpa
 from model.kernels.varlen import prepare_varlen, varlen
@@ -16,13 +17,14 @@ __all__ = ["KERNELS", "PREPARATIONS", "Visibility", "attention", "best_kernel", 
 
 Kernel = Callable[[Tensor, Tensor, Tensor, Visibility, "int | None", "Tensor | None"], Tensor]
 
-KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "varlen": varlen, "flex": flex}
+KERNELS: dict[str, Kernel] = {"sdpa": sdpa, "blocked": blocked, "varlen": varlen, "flex": flex}
 """By name: (q, k, v, visibility, window, alibi slopes) -> [B, Tq, H, d]."""
 
 Preparation = Callable[[Visibility, int, "int | None", "Tensor | None"], None]
 
 PREPARATIONS: dict[str, Preparation] = {
     "sdpa": prepare_sdpa,
+    "blocked": prepare_blocked,
     "varlen": prepare_varlen,
     "flex": prepare_flex,
 }

@@ -88,6 +88,7 @@ class Kept:
 def kept_bytes(config: ModelConfig, layers: int, mode: str, tokens: Tensor) -> int:
     model = Decoder(config.model_copy(update={"n_layers": layers}))
     model.initialize(0)
+    model.attention_kernel = "sdpa"
     checkpoint_blocks(model, mode)
     kept = Kept(model)
     with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda tensor: tensor):
