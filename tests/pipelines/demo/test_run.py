@@ -42,7 +42,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo") / "out"
     code = "from pipelines.cli import main; main()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "demo", "--output", folder], capture_output=True, text=True
+        [sys.executable, "-c", code, "demo", "--output", folder, "--steps", "12"],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -136,3 +138,30 @@ def test_the_terminal_shows_the_funnel_and_the_report(demo: tuple[Path, str]) ->
     folder, shown = demo
     assert "dedup.minhash" in shown
     assert f"report  {folder}/report.html" in shown
+
+
+def test_it_ends_with_a_model_that_writes(demo: tuple[Path, str]) -> None:
+    folder, said = demo
+    lines = (folder / "training" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.5
+    assert rows[-1]["val_loss"] > 0
+    assert "finished after step 12 of 12" in said
+    assert said.count("\nsample  ") == 2
+    page = (folder / "report.html").read_text()
+    assert 'id="training"' in page
+    assert "chart-loss" in page
+
+
+def test_it_can_be_asked_for_again(demo: tuple[Path, str]) -> None:
+    folder, _ = demo
+    page = (folder / "report.html").read_bytes()
+    code = "from pipelines.cli import main; main()"
+    again = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--output", folder, "--steps", "12"],
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    assert (folder / "report.html").read_bytes() == page
