@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ LOCK_NAME = ".lock"
 FIXED = ("stage", "seed", "model", "data", "tokenizer", "init", "train.batch_size")
 """What a run cannot change when it goes on: its batches and weights would be another run's."""
 
-FREE_DATA = ("prefetch", "verify")
+FREE_DATA = ("prefetch", "verify", "manifest", "text")
+"""Keys of `data`, and of the sources of a mixture, that may change: where the files lie is nothing,
+what is in them is in the checkpoint's fingerprint."""
 
 
 class RunFolder:
@@ -118,8 +120,16 @@ class RunFolder:
 
 
 def resolved(config: TrainingConfig) -> dict[str, Any]:
-    """The whole tree with its defaults, as plain values."""
-    return config.model_dump(mode="json")
+    """The whole tree with its defaults, as plain values; local paths of the data are absolute, so
+    that the folder can be read from anywhere."""
+    tree = config.model_dump(mode="json")
+    data = tree.get("data") or {}
+    for section in (data, *(data.get("mixture") or {}).values()):
+        if section.get("manifest") is not None:
+            section["manifest"] = os.path.abspath(section["manifest"])
+    if data.get("text") is not None:
+        data["text"] = [os.path.abspath(path) for path in data["text"]]
+    return tree
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -137,8 +147,16 @@ def _comparable(tree: dict[str, Any], key: str) -> Any:
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     if key == "data" and isinstance(value, dict):
-        return {name: v for name, v in value.items() if name not in FREE_DATA}
+        return _without(value, FREE_DATA)
     return value
+
+
+def _without(tree: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    kept = {name: value for name, value in tree.items() if name not in names}
+    return {
+        name: _without(value, names) if isinstance(value, dict) else value
+        for name, value in kept.items()
+    }
 
 
 def _differences(key: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -44,7 +44,8 @@ def test_the_same_configuration_goes_on_without_a_word(tmp_path: Path) -> None:
         ({"seed": 2}, "seed: 1, not 2"),
         ({"model": {"preset": "10m"}}, "model.preset: 'debug', not '10m'"),
         ({"train": {"steps": 10, "batch_size": 8}}, "train.batch_size: 4, not 8"),
-        ({"data": {"manifest": "o.json", "sequence_length": 64}}, "data.manifest: 'm.json'"),
+        ({"data": {"manifest": "m.json", "sequence_length": 32}}, "data.sequence_length: 64"),
+        ({"data": {"text": ["a"], "sequence_length": 64, "packing": "best_fit"}}, "data.packing"),
     ],
 )
 def test_what_fixes_the_run_cannot_change(
@@ -67,12 +68,13 @@ def test_what_may_change_is_said(tmp_path: Path) -> None:
         folder.path,
         train={"steps": 20, "batch_size": 4},
         optimizer={"lr": 0.001},
-        data={"manifest": "m.json", "sequence_length": 64, "prefetch": 0},
+        data={"manifest": "moved/m.json", "sequence_length": 64, "prefetch": 0},
     )
     notices = folder.claim(changed, "pretrain")
     assert any("train.steps: 10, now 20" in notice for notice in notices)
     assert any("optimizer.lr: 0.0003, now 0.001" in notice for notice in notices)
     assert folder.stored()["train"]["steps"] == 20
+    assert folder.stored()["data"]["manifest"] == str(Path("moved/m.json").absolute())
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
