@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -105,7 +105,7 @@ class Train(Section):
 
 class Parallel(Section):
     dp_replicate: Degree = 1
-    dp_shard: int = 1
+    dp_shard: int = -1
     """-1: all devices that the others leave."""
     tp: Degree = 1
     pp: Degree = 1
@@ -200,7 +200,12 @@ def read_pretrain(path: str | Path, overrides: Sequence[str] = ()) -> PretrainCo
     tree = parse_mapping(text, str(path))
     for assignment in overrides:
         assign(tree, assignment, "--set")
-    config = checked(PretrainConfig, tree, str(path))
+    return check_pretrain(tree, str(path))
+
+
+def check_pretrain(tree: Mapping[str, Any], origin: str) -> PretrainConfig:
+    """The tree as a configuration. Raises UsageError that names the key."""
+    config = checked(PretrainConfig, tree, origin)
     if config.model is not None:
         config.shape(int(config.model.get("vocab_size", 2)))
     return config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,8 +12,12 @@ from schemas.errors import InputError, UsageError
 from schemas.job import TrainingJob
 from schemas.secret_names import looks_secret
 from schemas.yaml_text import parse_mapping
+from training.config import check_pretrain
 from training.launch.assignments import assign
 from training.launch.parallel import check_parallel
+
+STAGE_CHECKS: dict[str, Callable[[Mapping[str, Any], str], object]] = {"pretrain": check_pretrain}
+"""How the configuration of a stage is checked where the job is rendered, not where it fails."""
 
 CONFIG_BYTES_MAX = 512 * 1024
 """A ConfigMap holds 1 MiB, and a script has to stay well under it (kubernetes.io, ConfigMap)."""
@@ -73,6 +77,9 @@ def _check_config(job: TrainingJob, text: str, path: Path) -> None:
     for override in job.overrides:
         assign(tree, override, "overrides")
     check_parallel(tree.get("parallel"), job, str(path))
+    check = STAGE_CHECKS.get(job.stage)
+    if check is not None:
+        check({**tree, "output": job.output}, str(path))
 
 
 def _tree(path: Path) -> dict[str, Any]:

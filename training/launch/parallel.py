@@ -19,7 +19,7 @@ carry at speed (Narayanan et al., arXiv 2104.04473, section 5.4.1)."""
 def check_parallel(parallel: Any, job: TrainingJob, origin: str) -> None:
     """Raises UsageError, naming the key, when the degrees cannot be laid over the job's GPUs.
 
-    A degree that is left out counts as 1, a dp_shard of -1 as what the others leave.
+    A degree that is left out counts as 1; dp_shard, left out or -1, as what the others leave.
     """
     if parallel is None:
         return
@@ -28,11 +28,23 @@ def check_parallel(parallel: Any, job: TrainingJob, origin: str) -> None:
     degrees = {axis: _degree(parallel, axis, origin) for axis in (*MESH, "ep")}
     gpus = f"{job.nodes} x {job.gpus_per_node} = {job.processes} GPUs (nodes, gpus_per_node)"
     product = math.prod(degrees[axis] for axis in MESH)
+    terms = " * ".join(f"{axis} {degrees[axis]}" for axis in MESH if degrees[axis] != 1)
     if job.processes % product:
-        terms = " * ".join(f"{axis} {degrees[axis]}" for axis in MESH if degrees[axis] != 1)
         raise UsageError(f"{origin}: parallel: {terms} = {product} does not divide {gpus}")
-    if job.processes % degrees["ep"]:
-        raise UsageError(f"{origin}: parallel.ep: {degrees['ep']} does not divide {gpus}")
+    left = job.processes // product
+    if parallel.get("dp_shard", -1) == -1:
+        degrees["dp_shard"] = left
+    elif left > 1:
+        raise UsageError(
+            f"{origin}: parallel: {terms or 'dp_shard 1'} = {product} of {gpus}: set dp_shard to "
+            "-1 to take what is left"
+        )
+    sharing = degrees["dp_shard"] * degrees["cp"]
+    if sharing % degrees["ep"]:
+        raise UsageError(
+            f"{origin}: parallel.ep: {degrees['ep']} does not divide dp_shard * cp = {sharing}, "
+            "the ranks that experts are spread over"
+        )
     if job.gpus_per_node % degrees[WITHIN_NODE]:
         raise UsageError(
             f"{origin}: parallel.{WITHIN_NODE}: {degrees[WITHIN_NODE]} does not divide the "

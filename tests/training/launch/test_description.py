@@ -15,7 +15,13 @@ def written(
     folder: Path, parallel: Any = None, config: str = "configs/a.yaml", **changes: Any
 ) -> Path:
     (folder / "configs").mkdir(exist_ok=True)
-    tree = {"seed": 1} if parallel is None else {"seed": 1, "parallel": parallel}
+    tree: dict[str, Any] = {
+        "data": {"manifest": "/data/manifest.json"},
+        "model": {"preset": "1b"},
+        "train": {"steps": 10, "batch_size": 8},
+    }
+    if parallel is not None:
+        tree["parallel"] = parallel
     (folder / "configs/a.yaml").write_text(yaml.safe_dump(tree))
     path = folder / "job.yaml"
     path.write_text(yaml.safe_dump(job_tree(config=config, **changes)))
@@ -24,7 +30,7 @@ def written(
 
 def test_a_relative_configuration_travels_with_the_job(tmp_path: Path) -> None:
     launch = read_launch(written(tmp_path))
-    assert launch.config_text == "seed: 1\n"
+    assert launch.config_text == (tmp_path / "configs/a.yaml").read_text()
     assert launch.config_path("/etc") == "/etc/demo.yaml"
 
 
@@ -66,7 +72,7 @@ def test_overrides_of_the_description(tmp_path: Path) -> None:
         {},
         {"dp_replicate": 2, "dp_shard": 4},
         {"dp_shard": -1, "tp": 4, "pp": 2},
-        {"tp": 2, "cp": 2, "ep": 8},
+        {"tp": 2, "cp": 2, "ep": 4},
     ],
 )
 def test_degrees_that_fit_eight_gpus(tmp_path: Path, parallel: dict[str, int]) -> None:
@@ -78,7 +84,9 @@ def test_degrees_that_fit_eight_gpus(tmp_path: Path, parallel: dict[str, int]) -
     [
         ({"dp_shard": 16}, r"parallel: dp_shard 16 = 16 does not divide 2 x 4 = 8 GPUs"),
         ({"tp": 2, "pp": 3}, r"parallel: tp 2 \* pp 3 = 6 does not divide"),
-        ({"ep": 3}, r"parallel\.ep: 3 does not divide"),
+        ({"ep": 3}, r"parallel\.ep: 3 does not divide dp_shard \* cp = 8"),
+        ({"tp": 2, "ep": 8}, r"parallel\.ep: 8 does not divide dp_shard \* cp = 4"),
+        ({"dp_shard": 2, "tp": 2}, r"= 4 of 2 x 4 = 8 GPUs.*set dp_shard to -1"),
         ({"tp": 8}, r"parallel\.tp: 8 does not divide the 4 GPUs of a node"),
         ({"tp": 0}, r"parallel\.tp: a whole number from 1 on, not 0"),
         ({"tp": True}, r"parallel\.tp: a whole number from 1 on, not True"),
@@ -89,6 +97,14 @@ def test_degrees_that_fit_eight_gpus(tmp_path: Path, parallel: dict[str, int]) -
 def test_degrees_that_do_not(tmp_path: Path, parallel: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         read_launch(written(tmp_path, parallel))
+
+
+def test_a_key_that_the_trainer_does_not_know_is_named_before_the_job_starts(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, overrides=["train.stepz=4"])
+    with pytest.raises(UsageError, match=r"a\.yaml: unknown key train\.stepz; did you mean steps"):
+        read_launch(path)
 
 
 def test_overrides_count_before_degrees_are_checked(tmp_path: Path) -> None:

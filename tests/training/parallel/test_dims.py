@@ -38,7 +38,7 @@ def test_what_is_left_goes_to_shards(replicate: int, shard: int, tp: int, pp: in
             4,
             "dp_replicate 1 .* = 3 does not divide the 4 ranks, .* start a multiple of 3",
         ),
-        ({}, 8, "= 1, but there are 8 ranks"),
+        ({"dp_shard": 1}, 8, "= 1, but there are 8 ranks"),
         ({"dp_shard": 2, "ep": 4}, 2, r"ep: 4 does not divide dp_shard \* cp = 2 \* 1"),
     ],
 )
