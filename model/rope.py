@@ -33,6 +33,8 @@ def rotation(config: ModelConfig, positions: Tensor, among: Tensor | None = None
     bfloat16 positions 15962 and 15968 are the same number.
     """
     inverse, magnitude = frequencies(config, positions if among is None else among)
+    if inverse.ndim > 1:  # of each row, for all of its positions
+        inverse = inverse[:, None]
     angles = positions[..., None].float() * inverse
     angles = torch.cat((angles, angles), dim=-1)[:, :, None, :]
     return Rotation(angles.cos() * magnitude, angles.sin() * magnitude)

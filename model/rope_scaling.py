@@ -19,7 +19,8 @@ class Frequencies(NamedTuple):
     """What turns a position into a rotation."""
 
     inverse: Tensor
-    """Radians a position of each pair, float32 [head_size / 2]."""
+    """Radians a position of each pair, float32 [head_size / 2]; where they depend on the row of
+    positions, [B, head_size / 2]."""
     magnitude: float
     """Factor on cos and sin."""
 
@@ -56,11 +57,11 @@ def _ntk(rope: RopeConfig, size: int, original: int, positions: Tensor) -> Frequ
 def _dynamic(rope: RopeConfig, size: int, original: int, positions: Tensor) -> Frequencies:
     """The NTK base of the length at hand (same paper, section 3.3, "dynamic scaling").
 
-    The length is the highest position + 1, so all positions of a sequence must be looked at
-    together. Nothing changes up to `original` positions; beyond, each length turns all keys anew
-    and no cache of them is exact.
+    The length of a row is its highest position + 1, so all positions of a sequence must be looked
+    at together: positions [B, T] give frequencies [B, size / 2]. Nothing changes up to `original`
+    positions; beyond, each length turns all keys anew and no cache of them is exact.
     """
-    length = (positions.max() + 1).clamp_min(original)
+    length = (positions.amax(dim=-1, keepdim=True) + 1).clamp_min(original)
     stretch = rope.factor * length / original - (rope.factor - 1)
     theta = rope.theta * stretch ** (size / (size - 2))
     return Frequencies(1.0 / theta ** _exponents(size, positions.device), 1.0)
