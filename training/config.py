@@ -13,7 +13,7 @@ from model.presets import PRESETS
 from schemas.checked import checked
 from schemas.errors import InputError, UsageError
 from schemas.yaml_text import parse_mapping
-from training.launch.assignments import assign
+from training.assignments import assign
 
 Degree = Annotated[int, Field(ge=1)]
 

@@ -12,8 +12,8 @@ from schemas.errors import InputError, UsageError
 from schemas.job import TrainingJob
 from schemas.secret_names import looks_secret
 from schemas.yaml_text import parse_mapping
+from training.assignments import assign
 from training.config import check_pretrain
-from training.launch.assignments import assign
 from training.launch.parallel import check_parallel
 
 STAGE_CHECKS: dict[str, Callable[[Mapping[str, Any], str], object]] = {"pretrain": check_pretrain}
