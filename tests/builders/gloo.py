@@ -22,6 +22,9 @@ R = TypeVar("R")
 RANKS = 4
 START_SECONDS = 300.0
 """For processes to start and import torch, on a machine that is busy."""
+THREADS_MAX = 150
+"""Groups that outlive their task keep threads that spin once their peers are gone: processes with
+more threads than this are replaced."""
 GRACE_SECONDS = 3.0
 """How long the others may take to fail too, once one rank has failed."""
 
@@ -56,6 +59,8 @@ class Ranks:
         **named: Any,
     ) -> list[R]:
         """The results by rank. Raises RankFailed with the tracebacks."""
+        if any(_threads(process.pid) > THREADS_MAX for process, _ in self._workers):
+            self.close()
         if not self._workers:
             self._start()
         self._tasks += 1
@@ -115,6 +120,13 @@ class Ranks:
         self._workers, self._store = [], None
 
 
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except OSError:  # another system, or a process that is gone
+        return 0
+
+
 @contextlib.contextmanager
 def _environment(**changes: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in changes}
@@ -154,11 +166,15 @@ def _serve(rank: int, port: int, pipe: Connection) -> None:
             distributed.barrier()
         except Exception:  # noqa: BLE001 - whatever it is, the test that asked has to see it
             answer = Answer(False, traceback.format_exc())
-        pipe.send(answer)
+        if not answer.succeeded:
+            pipe.send(answer)  # before anything that could wait for the others
         if distributed.is_initialized():
             distributed.destroy_process_group()
-        # Groups of a task have threads, and live in the cycles of the modules that use them.
-        del function, arguments, named, answer
-        gc.collect()
-        # Its entries hold meshes of the groups that are gone, which equal those of the next task.
+        # Groups of a task have threads, and live in the cycles of the modules that use them and in
+        # a cache, whose meshes would equal those of the next task.
+        del function, arguments, named
         _clear_sharding_prop_cache()
+        gc.collect()
+        if answer.succeeded:
+            pipe.send(answer)
+        del answer
