@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -9,8 +10,11 @@ from torch import Tensor
 from model.config import ModelConfig
 from model.pretrained import open_weights
 from model.weights import Weights
-from schemas.errors import UsageError
+from schemas.errors import InputError, UsageError
+from schemas.shards import ShardManifestV1
 from training.checkpoint import Checkpoints
+from training.checkpoint.folder import CheckpointRef
+from training.checkpoint.together import Together
 from training.config import PretrainConfig, model_shape
 from training.data.corpus import Corpus, open_corpus
 from training.data.state import DataState
@@ -39,6 +43,7 @@ class Assembly:
 
     config: PretrainConfig
     world: World
+    together: Together
     folder: RunFolder
     corpus: Corpus
     tokenizer: Tokenizer
@@ -74,11 +79,8 @@ class Assembly:
             self.step, self.state(), record, self.shape, asynchronous=asynchronous
         )
 
-    def resume(self) -> None:
-        """Go on from the newest checkpoint that is whole. Raises InputError for other data."""
-        found = self.checkpoints.latest()
-        if found is None:
-            return
+    def resume(self, found: CheckpointRef) -> None:
+        """Go on from a checkpoint. Raises InputError for other data or another model."""
         self.checkpoints.load(found, self.state())
         record = found.record()
         self.corpus.check_state(DataState.from_json(record["data"]))
@@ -86,60 +88,93 @@ class Assembly:
         self.step, self.tokens = int(record["step"]), int(record["tokens"])
 
 
-def assemble(config: PretrainConfig, world: World, folder: RunFolder) -> Assembly:
-    """Build everything; nothing is written to the folder before all of the configuration fits.
+def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: ExitStack) -> Assembly:
+    """Build everything, and go on where the folder's run was.
 
-    Every rank calls it. Raises UsageError or InputError in one line.
+    Nothing is written before all of the configuration fits, and config.yaml not before the state
+    that it belongs to is loaded. The folder stays locked until `stack` is closed. Every rank calls
+    it, and what the first one finds wrong is raised on all. Raises UsageError, InputError or
+    OutputError in one line.
     """
-    check_schedule(config.schedule, config.train.steps)
-    dims = ParallelDims.of(config.parallel, world.size)
-    dims.check_batch(config.train.batch_size, config.train.accumulation)
-    notices = folder.check(config, "pretrain") if world.is_first else []
-    start = _starting_weights(config)
-    corpus = _corpus(config, world)
-    shape = _shape(config, corpus, start)
-    dims.check(config, shape)
+    dims, shape, start = _checked(config, world)
+    together = Together()
+    notices = together.on_first(lambda: folder.check(config, "pretrain"))
+    together.on_first(lambda: stack.enter_context(folder.locked()))
+    corpus = _corpus(config, together)
     corpus.check_vocabulary(shape.vocab_size)
-    if world.is_first:
-        folder.claim(config, "pretrain")
-        save_tokenizer(corpus.tokenizer_file, folder.tokenizer)
-    world.barrier()
+    checkpoint = config.checkpoint
+    checkpoints = Checkpoints(
+        folder.checkpoints, checkpoint.keep, notices.append, checkpoint.verify
+    )
+    found = checkpoints.latest()
     parallel = ParallelModel.build(shape, config, dims, world.device)
-    if start is not None and not any(folder.checkpoints.glob("step-*")):
+    if start is not None and found is None:
         parallel.load_state(start.tensor)
-    named = list(named_parameters(parallel.parts))
     decay = config.optimizer.ema
     run = Assembly(
         config=config,
         world=world,
+        together=together,
         folder=folder,
         corpus=corpus,
-        tokenizer=load_tokenizer(folder.tokenizer),
+        tokenizer=load_tokenizer(corpus.tokenizer_file),
         shape=shape,
         parallel=parallel,
-        optimizer=build_optimizer(named, config.optimizer),
+        optimizer=build_optimizer(named_parameters(parallel.parts), config.optimizer),
         average=None if decay is None else WeightAverage(parallel.parts, decay),
         guard=SpikeGuard(config.optimizer.spike_factor, config.optimizer.spike_window),
-        checkpoints=Checkpoints(folder.checkpoints, config.checkpoint.keep, notices.append),
+        checkpoints=checkpoints,
         notices=notices,
     )
-    run.resume()
+    if found is not None:
+        run.resume(found)
+    together.on_first(lambda: _claim(run))
     return run
 
 
-def _starting_weights(config: PretrainConfig) -> Weights | None:
-    """The model of `init`, of which each rank reads one tensor at a time."""
-    return None if config.init is None else open_weights(config.init)
-
-
-def _corpus(config: PretrainConfig, world: World) -> Corpus:
-    """The data; the first rank tokenizes and checks before the others look."""
-    if config.data.text is not None and config.tokenizer is None:
-        raise UsageError(
-            "tokenizer: data.text needs one: byte, a SentencePiece model, or a tokenizer.json"
+def _checked(
+    config: PretrainConfig, world: World
+) -> tuple[ParallelDims, ModelConfig, Weights | None]:
+    """All that can be said of a configuration from itself and the heads of files."""
+    check_schedule(config.schedule, config.train.steps)
+    dims = ParallelDims.of(config.parallel, world.size)
+    dims.check_batch(config.train.batch_size, config.train.accumulation)
+    start = None if config.init is None else open_weights(config.init)
+    origin, vocab_size = _vocabulary(config)
+    shape = _shape(config, vocab_size, start)
+    dims.check(config, shape)
+    if shape.vocab_size < vocab_size:
+        raise InputError(
+            f"model.vocab_size: {shape.vocab_size}, but {origin} has {vocab_size} pieces; set it "
+            "to that or more, or leave it out"
         )
-    tokenizer = None if config.data.text is None else load_tokenizer(config.tokenizer or "")
+    return dims, shape, start
+
+
+def _vocabulary(config: PretrainConfig) -> tuple[str, int]:
+    """Where the tokens come from, and how many there are."""
+    data = config.data
+    if data.text is not None:
+        if config.tokenizer is None:
+            raise UsageError(
+                "tokenizer: data.text needs one: byte, a SentencePiece model, or a tokenizer.json"
+            )
+        return f"the tokenizer {config.tokenizer}", load_tokenizer(config.tokenizer).vocab_size
+    manifests = [source.manifest for source in (data.mixture or {}).values()]
+    path = manifests[0] if manifests else data.manifest
+    assert path is not None
+    return f"the tokenizer of {path}", ShardManifestV1.from_file(path).vocab_size
+
+
+def _claim(run: Assembly) -> None:
+    run.folder.claim(run.config, "pretrain")
+    save_tokenizer(run.corpus.tokenizer_file, run.folder.tokenizer)
+
+
+def _corpus(config: PretrainConfig, together: Together) -> Corpus:
+    """The data; the first rank tokenizes and checks before the others look."""
     is_file = config.tokenizer not in (None, "byte")
+    tokenizer = None if config.data.text is None else load_tokenizer(config.tokenizer or "")
 
     def opened() -> Corpus:
         return open_corpus(
@@ -149,20 +184,20 @@ def _corpus(config: PretrainConfig, world: World) -> Corpus:
             tokenizer=tokenizer,
             tokenizer_file=config.tokenizer if is_file else None,
             samples=config.train.steps * config.train.batch_size,
-            leader=world.is_first,
+            leader=together.rank == 0,
         )
 
-    corpus = opened() if world.is_first else None
-    world.barrier()
-    return corpus or opened()
+    held: list[Corpus] = []
+    together.on_first(lambda: held.append(opened()))
+    return held[0] if held else opened()
 
 
-def _shape(config: PretrainConfig, corpus: Corpus, start: Weights | None) -> ModelConfig:
+def _shape(config: PretrainConfig, vocab_size: int, start: Weights | None) -> ModelConfig:
     """The model of the configuration, or that of `init`."""
     if start is None:
         if config.model is None:
             raise UsageError("model: missing: name a preset or a shape, or start from init")
-        return config.shape(corpus.vocab_size)
+        return config.shape(vocab_size)
     if config.model is not None:
         wanted = model_shape(config.model, start.config.vocab_size)
         for name in type(wanted).model_fields:

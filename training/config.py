@@ -126,12 +126,16 @@ class Checkpoint(Section):
     every: int = Field(500, ge=1)
     keep: int = Field(2, ge=1)
     asynchronous: bool = True
+    verify: Literal["checksums", "sizes"] = "checksums"
+    """How closely a checkpoint is looked at before the run goes on from it."""
 
 
 class Validation(Section):
     every: int = Field(500, ge=1)
     batches: int = Field(16, ge=1)
     """Batches of batch_size a source, the same ones each time."""
+    sources: int = Field(8, ge=1)
+    """The largest sources are measured each for itself, the others together."""
 
 
 class Samples(Section):
@@ -207,5 +211,5 @@ def check_pretrain(tree: Mapping[str, Any], origin: str) -> PretrainConfig:
     """The tree as a configuration. Raises UsageError that names the key."""
     config = checked(PretrainConfig, tree, origin)
     if config.model is not None:
-        config.shape(int(config.model.get("vocab_size", 2)))
+        config.shape(2)
     return config

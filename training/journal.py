@@ -10,7 +10,7 @@ import torch
 
 from schemas.training_run import TrainingRunV1, config_hash
 from training.assembly import Assembly
-from training.data.validation import ValidationSource, validation_batches
+from training.data.validation import validation_batches
 from training.metrics.console import TrainingConsole
 from training.metrics.environment import environment, versions
 from training.metrics.flops import flops_per_token, matmul_parameters
@@ -22,7 +22,7 @@ from training.metrics.sinks import MetricsLog
 from training.run_folder import resolved
 from training.samples import keep_samples, write_samples
 from training.step import StepResult
-from training.validation import validate
+from training.validation import HeldSource, held_here, validate
 from training.whole import parameter_count, whole_decoder
 
 SAMPLES_SHOWN = 2
@@ -49,7 +49,7 @@ class Journal:
         )
         self.step_tokens = config.train.batch_size * length
         self.console = TrainingConsole(config.train.steps, enabled=world.is_first)
-        self.log = MetricsLog.open(run.folder.path, run.step) if world.is_first else MetricsLog([])
+        self.log = MetricsLog([])
         self.file: RunFile | None = None
         self.last: dict[str, Any] = {}
         self.record = TrainingRunV1(
@@ -77,9 +77,9 @@ class Journal:
         """A journal that closes its files, and the record with what went wrong if anything did."""
         journal = cls(run, command)
         try:
-            journal.begin()
+            run.together.on_first(journal.begin)
             yield journal
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if journal.file is not None:
                 journal.file.end("failed", f"{type(error).__name__}: {error}")
             raise
@@ -88,17 +88,14 @@ class Journal:
             journal.log.close()
 
     def begin(self) -> None:
-        """Write the record down and say what starts."""
+        """Open the files and say what starts: the first rank's work."""
         run = self.run
-        if not run.world.is_first:
-            return
+        self.log = MetricsLog.open(run.folder.path, run.step)
         self.file = RunFile(run.folder.path, self.record, resumed=True)
         keep_samples(run.folder.samples, run.step)
         for row in read_metrics(run.folder.metrics):
             self.last = figures(row)
-        for notice in run.notices:
-            self.console.note(notice)
-        run.notices.clear()
+        self.tell()
         if run.step:
             self.console.note(f"going on after step {run.step:,}")
         self.console.note(
@@ -171,13 +168,19 @@ class Journal:
 
     def saved(self) -> None:
         """A checkpoint was asked for: run.json says how far the run is."""
+        self.tell()
         if self.file is not None:
             self.file.update(self.run.step, self.run.tokens, self.last)
 
-    def end(self, *, stopped: bool) -> TrainingRunV1:
-        """Close the record of a run that got to its end, or was told to stop."""
+    def tell(self) -> None:
+        """Say what went wrong without stopping the run, and what changed."""
         for notice in self.run.notices:
             self.console.note(notice)
+        self.run.notices.clear()
+
+    def end(self, *, stopped: bool) -> TrainingRunV1:
+        """Close the record of a run that got to its end, or was told to stop."""
+        self.tell()
         if self.file is None:
             return self.record
         self.file.update(self.run.step, self.run.tokens, self.last)
@@ -191,13 +194,14 @@ def figures(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k != "step" and isinstance(v, int | float | str)}
 
 
-def _validation(run: Assembly) -> list[ValidationSource]:
-    config = run.config
+def _validation(run: Assembly) -> list[HeldSource]:
+    config, parallel = run.config, run.parallel
     data = validation_batches(
         run.corpus,
         config.train.batch_size,
         config.validation.batches,
         run.tokenizer.byte_lengths(),
+        largest=config.validation.sources,
     )
     run.notices.extend(data.notices)
-    return data.sources
+    return [held_here(s, parallel.data_rank, parallel.dims.data_ranks) for s in data.sources]

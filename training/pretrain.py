@@ -46,12 +46,9 @@ def pretrain(config: PretrainConfig, command: Sequence[str] = ()) -> Outcome:
     stop = StopRequest()
     with ExitStack() as stack:
         world = stack.enter_context(distributed_world(config.device))
-        folder = RunFolder(config.output)
-        if world.is_first:
-            folder.check(config, "pretrain")
-            stack.enter_context(folder.locked())
+        # Until the first step there is nothing to save: a signal ends the process.
+        run = assemble(config, world, RunFolder(config.output), stack)
         stack.enter_context(stop.watching())
-        run = assemble(config, world, folder)
         journal = stack.enter_context(Journal.open(run, list(command)))
         record = Pretraining(run, journal, stop).run()
         return Outcome(record, config.output, stop.signal.name if stop.signal else None)
@@ -74,12 +71,10 @@ class Pretraining:
         """All steps that are left. Raises as `pretrain`."""
         run, steps = self.run_, self.config.train.steps
         with self._loader() as loader:
-            while run.step < steps:
+            while run.step < steps and not run.world.any(self.stop.wanted):
                 with self.journal.meter.waiting():
                     rows = next(loader)
                 self._take(rows)
-                if run.world.any(self.stop.wanted):
-                    break
         self._save(last=True)
         return self.journal.end(stopped=run.step < steps)
 
@@ -120,7 +115,8 @@ class Pretraining:
         bad = run.step
         run.step -= self.not_finite
         self._save(last=True)
-        saved = f"the state after step {run.step} is saved" if run.step else "nothing was learnt"
+        kept = max(run.step, self.saved)
+        saved = f"the state after step {kept} is saved" if kept else "nothing was learnt"
         raise TrainingError(
             f"step {bad}: the loss is {result.loss} and the gradient norm {result.grad_norm}; "
             f"{saved}. Lower optimizer.lr, or look at the documents of the step: "

@@ -18,8 +18,11 @@ from training.config import TrainingConfig
 CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
 
-FIXED = ("stage", "seed", "model", "data", "tokenizer", "init", "train.batch_size")
-"""What a run cannot change when it goes on: its batches and weights would be another run's."""
+FIXED = (
+    *("stage", "seed", "model", "data", "tokenizer", "init"),
+    *("train.batch_size", "optimizer.name", "optimizer.ema"),
+)
+"""What a run cannot change when it goes on: its batches, weights and state would be another's."""
 
 FREE_DATA = ("prefetch", "verify", "manifest", "text")
 """Keys of `data`, and of the sources of a mixture, that may change: where the files lie is nothing,

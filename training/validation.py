@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from training.data.batch import Batch
 from training.data.validation import ValidationSource
 from training.parallel.batch import on_device
 from training.parallel.model import ParallelModel
@@ -23,29 +24,48 @@ class SourceLoss(NamedTuple):
     targets: int
 
 
+class HeldSource(NamedTuple):
+    """The rows of one source that this rank takes, and what all ranks take together."""
+
+    name: str
+    batches: list[Batch]
+    targets: int
+    target_bytes: int
+
+
+def held_here(source: ValidationSource, part: int, parts: int) -> HeldSource:
+    """Of each batch the `part`-th of `parts` equal consecutive stretches of rows, copied."""
+    batches = []
+    for made in source.batches:
+        share = len(made.rows.tokens) // parts
+        rows = made.rows.part(part * share, (part + 1) * share)
+        batches.append(Batch(*(None if x is None else x.copy() for x in rows)))  # type: ignore[arg-type]
+    targets = sum(made.rows.targets for made in source.batches)
+    return HeldSource(source.name, batches, targets, sum(m.target_bytes for m in source.batches))
+
+
 def validate(
-    parallel: ParallelModel, sources: Sequence[ValidationSource], accumulation: int = 1
+    parallel: ParallelModel, sources: Sequence[HeldSource], accumulation: int = 1
 ) -> dict[str, SourceLoss]:
     """Losses by source; "" is all sources together. Every rank calls it and gets the same.
 
-    A rank takes its consecutive part of each batch in `accumulation` pieces, as in training.
+    A rank takes its rows of each batch in `accumulation` pieces, as in training.
     """
     nats = torch.zeros(len(sources), dtype=torch.float64, device=parallel.device)
     for number, source in enumerate(sources):
-        for made in source.batches:
-            share = len(made.rows.tokens) // parallel.dims.data_ranks
-            piece, start = share // accumulation, parallel.data_rank * share
-            for at in range(start, start + share, piece):
-                batch = on_device(made.rows.part(at, at + piece), parallel.device)
+        for rows in source.batches:
+            piece = len(rows.tokens) // accumulation
+            for at in range(0, len(rows.tokens), piece):
+                batch = on_device(rows.part(at, at + piece), parallel.device)
                 nats[number] += parallel.evaluate(batch)[0].double()
     totals = parallel.reduce_sums(nats).tolist()
-    counts = [sum(made.rows.targets for made in source.batches) for source in sources]
-    sizes = [sum(made.target_bytes for made in source.batches) for source in sources]
     found = {
-        source.name: _loss(*numbers)
-        for source, *numbers in zip(sources, totals, counts, sizes, strict=True)
+        source.name: _loss(total, source.targets, source.target_bytes)
+        for source, total in zip(sources, totals, strict=True)
     }
-    return {"": _loss(sum(totals), sum(counts), sum(sizes)), **found}
+    targets = sum(source.targets for source in sources)
+    size = sum(source.target_bytes for source in sources)
+    return {"": _loss(sum(totals), targets, size), **found}
 
 
 def _loss(nats: float, targets: int, text_bytes: int) -> SourceLoss:

@@ -10,7 +10,7 @@ import typer
 
 from pipelines.cli.options import Json
 from pipelines.cli.terminal import visible
-from schemas.errors import UsageError
+from schemas.errors import CorpusmillError, UsageError
 
 if TYPE_CHECKING:
     from training.pretrain import Outcome
@@ -45,8 +45,10 @@ def pretrain(
     """
     first = int(os.environ.get("RANK", "0")) == 0
     try:
+        from training.checkpoint.together import told_by_first
         from training.config import read_pretrain
         from training.metrics.environment import command
+        from training.pretrain import TrainingError
         from training.pretrain import pretrain as run
     except ModuleNotFoundError as error:
         if error.name not in TRAINING_PACKAGES:
@@ -56,9 +58,10 @@ def pretrain(
         ) from error
     try:
         outcome = run(read_pretrain(config, overrides or []), command())
-    except UsageError:
-        if not first:  # the same on every rank, and said by the first
-            raise typer.Exit(2) from None
+    except CorpusmillError as error:
+        same = isinstance(error, UsageError | TrainingError) or told_by_first(error)
+        if same and not first:
+            raise typer.Exit(1) from None
         raise
     if first:
         if as_json:

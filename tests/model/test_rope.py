@@ -90,7 +90,7 @@ def test_frequencies_equal_those_of_transformers(rope: dict[str, Any], length: i
         theirs, torch.device("cpu"), seq_len=length
     )
     found = frequencies(config, torch.arange(length)[None])
-    torch.testing.assert_close(found.inverse, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.inverse.reshape(expected.shape), expected, rtol=1e-6, atol=0)
     assert found.magnitude == pytest.approx(magnitude, rel=1e-12)
 
 
@@ -113,6 +113,15 @@ def test_dynamic_is_plain_up_to_the_original_length_and_ntk_beyond() -> None:
     # factor * length / original - (factor - 1) = 3
     expected = frequencies(shape(scaling="ntk", factor=3.0), FAR).inverse
     torch.testing.assert_close(longer, expected)
+
+
+def test_dynamic_looks_at_each_row_for_itself() -> None:
+    config = shape(scaling="dynamic", factor=2.0, original_len=16)
+    rows = torch.stack((torch.arange(64), torch.arange(64) % 20))
+    both = rotation(config, rows)
+    for row in range(2):
+        alone = rotation(config, rows[row : row + 1])
+        assert torch.equal(both.cos[row : row + 1], alone.cos)
 
 
 @pytest.mark.parametrize("scaling", ["none", "linear", "ntk", "dynamic", "yarn", "llama3"])

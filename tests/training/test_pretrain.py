@@ -154,10 +154,23 @@ def test_weights_of_another_run_can_be_the_start(tmp_path: Path) -> None:
     assert losses(tmp_path / "second")[0] < losses(tmp_path / "run")[0] - 0.1
 
 
+def test_init_counts_again_when_no_checkpoint_is_whole(tmp_path: Path) -> None:
+    pretrain(config(tmp_path))
+    second = config(tmp_path, output=str(tmp_path / "second"), init=str(tmp_path / "run"))
+    pretrain(second)
+    first_losses = losses(tmp_path / "second")
+    for path in (tmp_path / "second/checkpoints").glob("step-*/*.distcp"):
+        path.write_bytes(b"")
+    pretrain(second)
+    assert losses(tmp_path / "second") == first_losses
+
+
 @pytest.mark.parametrize(
     ("changed", "kind", "said"),
     [
         ({"model": {"preset": "debug", "vocab_size": 100}}, InputError, "vocab_size"),
+        ({"model": {"preset": "debug", "vocab_size": "x"}}, UsageError, "model: vocab_size"),
+        ({"parallel": {"tp": 2}}, UsageError, "tp 2"),
         ({"model": {"preset": "huge"}}, UsageError, "model.preset: 'huge' is none of debug"),
         ({"parallel": {"dp_shard": 3}}, UsageError, "there are 1 ranks"),
         ({"train": {"batch_size": 4, "accumulation": 3}}, UsageError, "train.batch_size: 4"),
@@ -175,6 +188,24 @@ def test_what_does_not_fit_is_said_before_anything_is_trained(
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run/config.yaml").exists()
+    assert not list((tmp_path / "run").glob("data/*.json")) or "tokens" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"optimizer": {"name": "muon"}}, "optimizer.name"),
+        ({"optimizer": {"ema": 0.9}}, "optimizer.ema"),
+    ],
+)
+def test_a_refused_change_leaves_the_run_as_it_was(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
+    pretrain(config(tmp_path, train={"steps": 2}))
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with pytest.raises(UsageError, match=said):
+        pretrain(config(tmp_path, **changed))
+    assert {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()} == before
 
 
 def test_a_shard_that_changed_is_refused(tmp_path: Path) -> None:

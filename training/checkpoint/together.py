@@ -10,6 +10,9 @@ from torch import distributed
 from schemas.errors import CorpusmillError
 
 _Result = TypeVar("_Result")
+TOLD_BY_FIRST = "rank 0 raised it, and says so"
+"""Note on an error that another rank raised."""
+
 _TOLD = (OSError, CorpusmillError)
 """Errors that travel. Others are mistakes in the program and end the rank."""
 
@@ -33,6 +36,8 @@ class Together:
             distributed.broadcast_object_list(answer, src=0, group=self.group)
         result, error = answer[0]
         if error is not None:
+            if self.rank:
+                error.add_note(TOLD_BY_FIRST)
             raise error
         return result
 
@@ -47,6 +52,11 @@ class Together:
             if error is not None:
                 raise error
         return [result for result, _ in answers]
+
+
+def told_by_first(error: BaseException) -> bool:
+    """Whether rank 0 raised the error, and this rank only repeats it."""
+    return TOLD_BY_FIRST in getattr(error, "__notes__", ())
 
 
 def _own_group() -> distributed.ProcessGroup:

@@ -8,27 +8,27 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-_WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.")
-"""What torch.compile and activation checkpointing put into names."""
+from model.decoder import Decoder
+from model.weights import stored_name
 
 _NOT_ORTHOGONALIZED = ("embedding", "head", "router")
 """Modules whose matrices Muon leaves to AdamW: rows of the first two belong to single tokens, those
 of a router to single experts (arXiv 2502.16982, section 2.2)."""
 
 
-def plain_name(name: str) -> str:
-    """A parameter's name without what wrappers add to it: the same on any layout."""
-    for wrapper in _WRAPPERS:
-        name = name.replace(wrapper, "")
-    return name
+def _stored_name(part: nn.Module, name: str) -> str:
+    """The name that the whole model stores a tensor under: the last stage of a pipeline holds a
+    tied head as a copy of the embedding."""
+    return stored_name(name, part.config) if isinstance(part, Decoder) else name
 
 
 def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
-    """The trainable parameters held here, by plain name; tied ones once."""
+    """The trainable parameters held here, tied ones once, by the name that the whole model stores
+    them under."""
     for part in parts:
         for name, parameter in part.named_parameters():
             if parameter.requires_grad:
-                yield plain_name(name), parameter
+                yield _stored_name(part, name), parameter
 
 
 def model_state(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
@@ -44,7 +44,7 @@ def model_state(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
         for name, value in kept.items():
             if isinstance(value, Tensor) and id(value) not in seen:
                 seen.add(id(value))
-                state[plain_name(name)] = value.detach()
+                state[_stored_name(part, name)] = value.detach()
     return state
 
 

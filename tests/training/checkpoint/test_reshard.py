@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
+from model.pretrained import open_weights
 from schemas.errors import InputError, OutputError
 from tests.builders.gloo import Ranks
 from tests.builders.layouts import Z_LOSS, batch, configuration, parts, shape
@@ -31,8 +33,8 @@ State = dict[str, dict[str, Tensor]]
 class Trained:
     """A model on the ranks that are running."""
 
-    def __init__(self, parallel: dict[str, int], name: str) -> None:
-        self.shape = shape()
+    def __init__(self, parallel: dict[str, int], name: str, **changes: Any) -> None:
+        self.shape = shape(**changes)
         config = configuration(parallel)
         world = distributed.get_world_size() if distributed.is_initialized() else 1
         self.dims = ParallelDims.of(config.parallel, world)
@@ -68,8 +70,10 @@ class Trained:
         return found
 
 
-def save(folder: Path, parallel: dict[str, int], name: str, asynchronous: bool) -> dict[str, str]:
-    trained = Trained(parallel, name)
+def save(
+    folder: Path, parallel: dict[str, int], name: str, asynchronous: bool, **changes: Any
+) -> dict[str, str]:
+    trained = Trained(parallel, name, **changes)
     for number in range(2):
         trained.step(number)
     digests = trained.digests()
@@ -83,8 +87,8 @@ def save(folder: Path, parallel: dict[str, int], name: str, asynchronous: bool) 
     return digests
 
 
-def load(folder: Path, parallel: dict[str, int], name: str) -> dict[str, str]:
-    trained = Trained(parallel, name)
+def load(folder: Path, parallel: dict[str, int], name: str, **changes: Any) -> dict[str, str]:
+    trained = Trained(parallel, name, **changes)
     checkpoints = Checkpoints(folder)
     ref = checkpoints.latest()
     assert ref is not None
@@ -186,3 +190,46 @@ def test_what_one_rank_cannot_do_ends_all_of_them_alike(ranks: Ranks, tmp_path: 
     assert "rank 2" in said.pop()
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["step-1"]
     assert read_tensors(Checkpoints(tmp_path / "b").at(1)).keys() == {"w0", "w1", "w2", "w3"}
+
+
+STAGES: dict[str, tuple[int, dict[str, int]]] = {
+    "one": (1, {}),
+    "pp 2": (2, {"pp": 2}),
+    "pp 2, shards 2": (4, {"pp": 2, "dp_shard": 2}),
+}
+SPREAD: dict[str, tuple[int, dict[str, int]]] = {
+    "one": (1, {}),
+    "ep 2": (2, {"dp_shard": 2, "ep": 2}),
+    "ep 2 of 4 shards": (4, {"dp_shard": 4, "ep": 2}),
+    "ep 2, tp 2": (4, {"dp_shard": 2, "tp": 2, "ep": 2}),
+}
+EXPERTS = {"moe": {"n_experts": 4, "top_k": 2, "balance": "bias"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrote", STAGES)
+def test_a_tied_head_is_stored_once_whatever_stage_holds_it(
+    ranks: Ranks, tmp_path: Path, wrote: str
+) -> None:
+    world, parallel = STAGES[wrote]
+    tied = {"tie_embeddings": True}
+    written = ranks.run(save, tmp_path, parallel, "adamw", False, world=world, **tied)
+    expected = {name: digest for found in written for name, digest in found.items()}
+    assert "model.embedding.weight" in expected
+    assert "model.head.weight" not in expected
+    for world, parallel in STAGES.values():
+        for found in ranks.run(load, tmp_path, parallel, "adamw", world=world, **tied):
+            assert found.items() <= expected.items()
+    weights = open_weights(tmp_path / "step-2")
+    digest = hashlib.sha256(weights.tensor("head.weight").numpy().tobytes()).hexdigest()
+    assert digest == expected["model.embedding.weight"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrote", SPREAD)
+def test_experts_are_read_into_any_layout(ranks: Ranks, tmp_path: Path, wrote: str) -> None:
+    world, parallel = SPREAD[wrote]
+    expected = ranks.run(save, tmp_path, parallel, "muon", False, world=world, **EXPERTS)[0]
+    for world, parallel in SPREAD.values():
+        for found in ranks.run(load, tmp_path, parallel, "muon", world=world, **EXPERTS):
+            assert found == expected
