@@ -53,7 +53,7 @@ def _gathered(
     if parallel.dims.pp == 1 or parallel.meshes is None:
         assert whole is not None
         return whole
-    group = parallel.meshes.group("pp")
+    group = parallel.meshes.pp.get_group()
     stage = distributed.get_rank(group)
     owner = torch.tensor(-1 if whole is None else stage, device=parallel.device)
     distributed.all_reduce(owner, op=distributed.ReduceOp.MAX, group=group)

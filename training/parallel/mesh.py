@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from training.parallel.dims import ParallelDims
@@ -19,10 +18,8 @@ class Meshes:
     All are cut from one root, as DTensor wants of meshes that meet in one parameter.
     """
 
-    axes: DeviceMesh
-    """Over pp, dp_replicate, dp_shard, cp, tp; each is there even with one rank."""
-    data: DeviceMesh
-    """dp_replicate x dp_shard as one axis: ranks that hold other samples."""
+    data_rank: int
+    """Number of this rank among those of dp_replicate x dp_shard, which hold other samples."""
     loss: DeviceMesh
     """dp_replicate x dp_shard x cp as one axis: ranks that hold other tokens."""
     shard: DeviceMesh
@@ -35,10 +32,18 @@ class Meshes:
     one rank."""
     tp: DeviceMesh
     """Ranks that share layers."""
+    pp: DeviceMesh
+    """Ranks that hold other layers."""
+    cp: DeviceMesh | None
+    """Ranks that share sequences; None where none do."""
 
     @classmethod
     def of(cls, dims: ParallelDims, device_type: str) -> Meshes:
-        """The views of the process group that is running."""
+        """The views of the process group that is running.
+
+        A view makes a process group for each of its axes, which costs time and threads: only those
+        that differ from others are made.
+        """
         replicas, shards = dims.dp_replicate, dims.dp_shard * dims.cp
         root = init_device_mesh(device_type, (dims.world_size,), mesh_dim_names=("world",))
 
@@ -47,20 +52,26 @@ class Meshes:
             assert math.prod(sizes.values()) == dims.world_size
             return root._unflatten(0, tuple(sizes.values()), tuple(sizes))
 
-        dense = view(dp_replicate=replicas, fsdp=shards)
-        sparse = view(dp_replicate=replicas, expert_fsdp=shards // dims.ep, ep=dims.ep)
         before = ("dp_replicate",) if replicas > 1 else ()
-        within = tuple(axis for axis in ("ep", "tp") if sparse[axis].size() > 1)
+        replicated = {"dp_replicate": replicas} if before else {}
+        dense = view(**replicated, fsdp=shards)
+        expert_axis, sparse = "fsdp", dense
+        if dims.ep > 1:
+            expert_axis = "expert_fsdp"
+            sparse = view(**replicated, expert_fsdp=shards // dims.ep, ep=dims.ep)
+        sizes = {"ep": dims.ep, "tp": dims.tp}
+        within = tuple(axis for axis, size in sizes.items() if size > 1)
+        if not before:
+            loss = dense["fsdp"]
+        else:
+            loss = dense["dp_replicate"] if shards == 1 else view(loss=replicas * shards)["loss"]
         return cls(
-            view(dp_replicate=replicas, dp_shard=dims.dp_shard, cp=dims.cp),
-            view(data=dims.data_ranks, cp=dims.cp)["data"],
-            view(loss=replicas * shards)["loss"],
-            dense[(*before, "fsdp")],
-            sparse[(*before, "expert_fsdp")],
-            sparse[within] if within else None,
-            dense["tp"],
+            data_rank=root.get_rank() // (dims.cp * dims.tp) % dims.data_ranks,
+            loss=loss,
+            shard=dense[(*before, "fsdp")],
+            expert_shard=sparse[(*before, expert_axis)],
+            experts=sparse[within] if within else None,
+            tp=dense["tp"],
+            pp=dense["pp"],
+            cp=view(data=dims.data_ranks, cp=dims.cp)["cp"] if dims.cp > 1 else None,
         )
-
-    def group(self, axis: str) -> ProcessGroup:
-        """The ranks that differ from this one in one of `axes` alone."""
-        return self.axes[axis].get_group()

@@ -85,9 +85,9 @@ class ParallelModel:
         return self.execution.evaluate(self._context_part(batch))
 
     def _context_part(self, batch: Batch) -> Batch:
-        if self.meshes is None or self.dims.cp == 1:
+        if self.meshes is None or self.meshes.cp is None:
             return batch
-        return context_part(batch, self.meshes.group("cp"))
+        return context_part(batch, self.meshes.cp.get_group())
 
     def moe_layers(self) -> Iterator[MoE]:
         """The sparse layers held here."""
@@ -95,7 +95,7 @@ class ParallelModel:
 
     def clip_grad_norm(self, max_norm: float | None) -> float:
         """The norm of all gradients over all ranks, before they are clipped to `max_norm`."""
-        stages = self.meshes.group("pp") if self.meshes and self.dims.pp > 1 else None
+        stages = self.meshes.pp.get_group() if self.meshes and self.dims.pp > 1 else None
         parameters = itertools.chain.from_iterable(part.parameters() for part in self.parts)
         return gradients.clip(parameters, max_norm, stages, tied_head(self.parts))
 
@@ -108,7 +108,7 @@ class ParallelModel:
     @property
     def data_rank(self) -> int:
         """Which of `dims.data_ranks` parts of a step's samples belongs here."""
-        return 0 if self.meshes is None else self.meshes.data.get_local_rank()
+        return 0 if self.meshes is None else self.meshes.data_rank
 
     def full_parameter(self, name: str) -> Tensor:
         """The whole parameter, detached, on every rank. Every rank has to ask for the same."""

@@ -30,7 +30,7 @@ def lay_out(
     dtype = getattr(torch, config.dtype)
     with torch.device("meta"):
         if meshes is not None and dims.pp > 1:
-            parts = stage_parts(shape, meshes.group("pp").rank(), dims.pp)
+            parts = stage_parts(shape, meshes.pp.get_group().rank(), dims.pp)
         else:
             parts = [Decoder(shape)]
     for part in parts:
@@ -48,7 +48,7 @@ def lay_out(
         shard(part, meshes.shard, dtype, offload, experts)
         weights.materialize(part, torch.device("cpu") if offload else device)
     if dims.pp > 1:
-        group, count = meshes.group("pp"), dims.pp_microbatches
+        group, count = meshes.pp.get_group(), dims.pp_microbatches
         pipelined = Pipelined(parts, group, microbatches=count, dtype=dtype, device=device)
         return tuple(parts), pipelined
     return tuple(parts), Sharded(parts[0], device)
@@ -58,8 +58,8 @@ def _cut(part: Decoder, config: TrainingConfig, dims: ParallelDims, meshes: Mesh
     """All plans but data parallelism."""
     if meshes is not None and dims.tp > 1:
         tensor.parallelize(part, meshes.tp)
-    if meshes is not None and dims.cp > 1:
-        apply_context_parallel(part, meshes.group("cp"))
+    if meshes is not None and meshes.cp is not None:
+        apply_context_parallel(part, meshes.cp.get_group())
     if meshes is not None and meshes.experts is not None:
         apply_expert_parallel(part, meshes.experts)
     checkpoint_blocks(part, config.train.activation_checkpointing)
