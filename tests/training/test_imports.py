@@ -1,4 +1,4 @@
-"""Modules that a command imports first: no cycle that another order would hide, no torch unasked."""
+"""Modules that a command imports first: no hidden cycle, no torch where it is not needed."""
 
 from __future__ import annotations
 
