@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol
 
 from schemas.errors import UsageError
 from training.data.batch import Batch
-
-_POLL_SECONDS = 0.2
-"""How often a thread that waits for room looks whether it should end."""
 
 
 class Samples(Protocol):
@@ -56,34 +53,35 @@ class Loader:
         self._micro = self._part // accumulation
         self.stall_seconds = 0.0
         """Time that the iteration waited for batches, so far."""
-        self._ready: queue.Queue[list[Batch] | BaseException] = queue.Queue(max(prefetch, 1))
-        self._closed = threading.Event()
         self._taken = 0
-        self._thread: threading.Thread | None = None
-        if prefetch:
-            self._thread = threading.Thread(target=self._work, name="batches", daemon=True)
-            self._thread.start()
+        self._closed = False
+        self._prefetch = prefetch
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches") if prefetch else None
+        self._ahead: deque[Future[list[Batch]]] = deque()
+        self._make_ahead()
 
     def __iter__(self) -> Iterator[list[Batch]]:
         return self
 
     def __next__(self) -> list[Batch]:
-        if self._taken >= self._steps or self._closed.is_set():
+        if self._taken >= self._steps or self._closed:
             raise StopIteration
         begin = time.perf_counter()
-        made = self._make(self._taken) if self._thread is None else self._ready.get()
-        self.stall_seconds += time.perf_counter() - begin
-        if isinstance(made, BaseException):
+        try:
+            made = self._ahead.popleft().result() if self._ahead else self._make(self._taken)
+        except Exception:
             self.close()
-            raise made
+            raise
+        self.stall_seconds += time.perf_counter() - begin
         self._taken += 1
+        self._make_ahead()
         return made
 
     def close(self) -> None:
         """End the thread and drop what it made."""
-        self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._closed = True
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Loader:
         return self
@@ -100,25 +98,13 @@ class Loader:
         rows = self._corpus.samples(self._start + step * self._batch_size, self._part)
         return [rows.part(at, at + self._micro) for at in range(0, self._part, self._micro)]
 
-    def _work(self) -> None:
-        for step in range(self._steps):
-            made: list[Batch] | BaseException
-            try:
-                made = self._make(step)
-            # Whatever it is, the consumer must hear of it: it waits for this batch.
-            except BaseException as error:  # noqa: BLE001
-                made = error
-            if not self._offer(made) or isinstance(made, BaseException):
-                return
-
-    def _offer(self, made: list[Batch] | BaseException) -> bool:
-        while not self._closed.is_set():
-            try:
-                self._ready.put(made, timeout=_POLL_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False
+    def _make_ahead(self) -> None:
+        """Ask for the steps that follow the taken ones; what fails is raised where it is taken."""
+        # `prefetch` that are ready, and one in the making.
+        ends = min(self._taken + self._prefetch + 1, self._steps)
+        while self._pool is not None and self._taken + len(self._ahead) < ends:
+            step = self._taken + len(self._ahead)
+            self._ahead.append(self._pool.submit(self._make, step))
 
 
 def check_batch(batch_size: int, ranks: int, accumulation: int) -> None:

@@ -117,10 +117,10 @@ def test_errors_come_out_where_batches_do(prefetch: int) -> None:
 def test_close_ends_the_thread() -> None:
     loader = Loader(Numbers(), 0, 2, 1000, prefetch=2)
     next(loader)
-    assert any(thread.name == "batches" for thread in threading.enumerate())
+    assert any(thread.name == "batches_0" for thread in threading.enumerate())
     loader.close()
     loader.close()
-    assert not any(thread.name == "batches" for thread in threading.enumerate())
+    assert not any(thread.name == "batches_0" for thread in threading.enumerate())
     assert next(loader, None) is None
 
 
