@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
+# Ranks and engines take memory: about 5 GB for each of these processes.
+TEST_PROCESSES ?= 2
 
 # Where commands and tests look for engines, unless CORPUSMILL_ENGINES says otherwise.
 CACHE := $(or $(CORPUSMILL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/corpusmill)
@@ -28,9 +30,10 @@ $(VENV)/.dev: $(VENV)/.core
 demo: $(VENV)/.core
 	$(BIN)/corpusmill demo --output $(OUT)
 
-# Engines have a process of their own: their job servers stay until its end.
+# A file of tests stays in one process, with what its fixtures made. Engines have one of their own:
+# their job servers stay until its end.
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest --ignore=tests/engines
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore=tests/engines
 	$(BIN)/python -m pytest tests/engines
 
 check: $(VENV)/.dev
