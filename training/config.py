@@ -114,6 +114,8 @@ class Parallel(Section):
     """Experts over ranks that also hold other data: divides dp_shard * cp."""
     pp_microbatches: int | None = Field(None, ge=1)
     """Default: twice pp."""
+    pp_parts: Degree = 1
+    """Stages a rank of pp; above 1 their schedule is interleaved."""
 
     @model_validator(mode="after")
     def _shard(self) -> Parallel:

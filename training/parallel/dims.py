@@ -24,6 +24,8 @@ class ParallelDims:
     cp: int = 1
     ep: int = 1
     pp_microbatches: int = 1
+    pp_parts: int = 1
+    """Stages that each rank of `pp` holds."""
 
     @classmethod
     def of(cls, parallel: Parallel, world_size: int) -> ParallelDims:
@@ -53,7 +55,12 @@ class ParallelDims:
                 f"{parallel.cp}; experts are spread over these ranks"
             )
         microbatches = parallel.pp_microbatches or (2 * parallel.pp if parallel.pp > 1 else 1)
-        return cls(**fixed | {"dp_shard": shard}, ep=parallel.ep, pp_microbatches=microbatches)
+        return cls(
+            **fixed | {"dp_shard": shard},
+            ep=parallel.ep,
+            pp_microbatches=microbatches,
+            pp_parts=parallel.pp_parts,
+        )
 
     @property
     def world_size(self) -> int:
@@ -64,6 +71,17 @@ class ParallelDims:
     def data_ranks(self) -> int:
         """Parts that the samples of a step are dealt into; ranks of cp, tp and pp share a part."""
         return self.dp_replicate * self.dp_shard
+
+    @property
+    def stages(self) -> int:
+        """Parts that the layers are dealt into."""
+        return self.pp * self.pp_parts
+
+    @property
+    def rounds(self) -> int:
+        """In which interleaved stages take the micro-batches, about one for each rank of `pp` at a
+        time: torch's ScheduleInterleaved1F1B wants as many in each."""
+        return max(1, self.pp_microbatches // self.pp)
 
     @property
     def only_replicas(self) -> bool:
@@ -84,16 +102,7 @@ class ParallelDims:
                 f"parallel.tp: {self.tp} ranks cannot share {shape.vocab_size} rows of the "
                 "vocabulary; a rank would hold none"
             )
-        if self.pp > shape.n_layers:
-            raise UsageError(
-                f"parallel.pp: {self.pp} stages for model.n_layers {shape.n_layers}; "
-                "each stage needs a layer"
-            )
-        if self.pp_microbatches < self.pp:
-            raise UsageError(
-                f"parallel.pp_microbatches: {self.pp_microbatches} for {self.pp} stages "
-                "(parallel.pp), which would never all work; take twice as many as stages or more"
-            )
+        self._check_stages(shape.n_layers)
         if self.cp > 1 and sequence_length % (2 * self.cp):
             raise UsageError(
                 f"parallel.cp: 2 * cp = {2 * self.cp} does not divide data.sequence_length "
@@ -110,6 +119,30 @@ class ParallelDims:
             raise UsageError(
                 f"parallel: dp_shard * cp / ep = {others} does not divide model.dim {shape.dim}, "
                 "along which each rank's experts are sharded"
+            )
+
+    def _check_stages(self, n_layers: int) -> None:
+        if self.pp_parts > 1 and self.pp == 1:
+            raise UsageError(
+                f"parallel.pp_parts: {self.pp_parts} stages a rank, but parallel.pp is 1: there is "
+                "no pipeline"
+            )
+        if self.stages > n_layers:
+            parts = f" * pp_parts {self.pp_parts} = {self.stages}" if self.pp_parts > 1 else ""
+            raise UsageError(
+                f"parallel.pp: {self.pp}{parts} stages for model.n_layers {n_layers}; "
+                "each stage needs a layer"
+            )
+        if self.pp_microbatches < self.pp:
+            raise UsageError(
+                f"parallel.pp_microbatches: {self.pp_microbatches} for {self.pp} stages "
+                "(parallel.pp), which would never all work; take twice as many as stages or more"
+            )
+        if self.pp_parts > 1 and self.pp_microbatches % self.rounds:
+            raise UsageError(
+                f"parallel.pp_microbatches: {self.pp_microbatches} cannot be dealt into the "
+                f"{self.rounds} rounds of interleaved stages (parallel.pp_parts); take a multiple "
+                f"of parallel.pp {self.pp}"
             )
 
     def check_batch(self, batch_size: int, accumulation: int) -> None:

@@ -30,7 +30,7 @@ def lay_out(
     dtype = getattr(torch, config.dtype)
     with torch.device("meta"):
         if meshes is not None and dims.pp > 1:
-            parts = stage_parts(shape, meshes.pp.get_group().rank(), dims.pp)
+            parts = stage_parts(shape, meshes.pp.get_group().rank(), dims.pp, dims.pp_parts)
         else:
             parts = [Decoder(shape)]
     for part in parts:

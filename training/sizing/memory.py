@@ -78,9 +78,26 @@ def memory(config: ModelConfig, dims: ParallelDims, step: Step) -> Memory:
     )
 
 
-def layers_of_a_stage(n_layers: int, stages: int) -> int:
+def layers_of_a_stage(n_layers: int, dims: ParallelDims) -> int:
     """Of the fullest one."""
-    return -(-n_layers // stages)
+    return -(-n_layers // dims.stages)
+
+
+def layers_of_a_rank(n_layers: int, dims: ParallelDims) -> int:
+    """Of the fullest one, which may hold several stages."""
+    return dims.pp_parts * layers_of_a_stage(n_layers, dims)
+
+
+def stages_in_flight(dims: ParallelDims) -> int:
+    """Stages times micro-batches whose activations the first rank keeps at most, as torch's
+    schedules have it: 1F1B has a micro-batch for each stage; where it is interleaved
+    (Narayanan et al., arXiv 2104.04473, section 2.2), a round for each stage of the rank but the
+    last one, and then two for each of the other ranks."""
+    if dims.pp_parts == 1:
+        return min(dims.pp, dims.pp_microbatches)
+    a_round = dims.pp_microbatches // dims.rounds
+    before = (dims.pp_parts - 1) * a_round + 2 * (dims.pp - 1) + 1
+    return min(before, dims.pp_parts * dims.pp_microbatches)
 
 
 def _layer(parameters: ModelParameters, dims: ParallelDims) -> int:
@@ -96,16 +113,16 @@ def _held(parameters: ModelParameters, dims: ParallelDims) -> tuple[int, int]:
     tables = (parameters.embedding, parameters.head)
     # With a pipeline the first stage has the embedding and the last one the head.
     ends = (max(tables) if dims.pp > 1 else sum(tables)) // dims.tp + parameters.norm
-    stage = layers_of_a_stage(parameters.n_layers, dims.pp)
-    return ends, stage * _layer(parameters, dims)
+    layers = layers_of_a_rank(parameters.n_layers, dims)
+    return ends, layers * _layer(parameters, dims)
 
 
 def _orthogonalized(config: ModelConfig, parameters: ModelParameters, dims: ParallelDims) -> int:
     layer = parameters.layer
     whole = 0 if config.moe is None else 3 * config.dim * config.moe.n_shared * config.expert_dim
     cut = (layer.orthogonalized - layer.experts - whole) // dims.tp
-    stage = layers_of_a_stage(parameters.n_layers, dims.pp)
-    return stage * (cut + whole + layer.experts)
+    layers = layers_of_a_rank(parameters.n_layers, dims)
+    return layers * (cut + whole + layer.experts)
 
 
 def _copies(parameters: ModelParameters, dims: ParallelDims, step: Step) -> int:
@@ -166,16 +183,14 @@ def _checkpointed_bytes(config: ModelConfig, dims: ParallelDims, step: Step) -> 
 
 def _activations(config: ModelConfig, dims: ParallelDims, step: Step) -> int:
     tokens = step.sequences * step.sequence_length / dims.cp
-    stage = layers_of_a_stage(config.n_layers, dims.pp)
+    stage = layers_of_a_stage(config.n_layers, dims)
     whole = layer_bytes(config, dims, step)
     ends = 8 * config.dim
     if step.checkpointing == "none":
         kept, at_a_time = stage * whole, 0.0
     else:
         kept, at_a_time = stage * _checkpointed_bytes(config, dims, step), whole
-    # 1F1B: the first stage has a micro-batch in flight for each stage after it, and its own.
-    flying = min(dims.pp, dims.pp_microbatches)
-    return int(tokens * (flying * kept + at_a_time + ends))
+    return int(tokens * (stages_in_flight(dims) * kept + at_a_time + ends))
 
 
 def _logits(config: ModelConfig, dims: ParallelDims, step: Step) -> int:

@@ -68,7 +68,7 @@ def plan_run(
     needed: dict[str, Memory] = {
         mode: memory(config, dims, step._replace(checkpointing=mode)) for mode in MODES
     }
-    axes = ("dp_replicate", "dp_shard", "tp", "pp", "cp", "ep")
+    axes = ("dp_replicate", "dp_shard", "tp", "pp", "pp_parts", "cp", "ep")
     return RunPlan(
         config=config,
         parameters=count(config).total,

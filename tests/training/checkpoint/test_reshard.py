@@ -196,6 +196,7 @@ STAGES: dict[str, tuple[int, dict[str, int]]] = {
     "one": (1, {}),
     "pp 2": (2, {"pp": 2}),
     "pp 2, shards 2": (4, {"pp": 2, "dp_shard": 2}),
+    "two stages a rank": (2, {"pp": 2, "pp_parts": 2}),
 }
 SPREAD: dict[str, tuple[int, dict[str, int]]] = {
     "one": (1, {}),
@@ -212,7 +213,7 @@ def test_a_tied_head_is_stored_once_whatever_stage_holds_it(
     ranks: Ranks, tmp_path: Path, wrote: str
 ) -> None:
     world, parallel = STAGES[wrote]
-    tied = {"tie_embeddings": True}
+    tied = {"tie_embeddings": True, "n_layers": 4}
     written = ranks.run(save, tmp_path, parallel, "adamw", False, world=world, **tied)
     expected = {name: digest for found in written for name, digest in found.items()}
     assert "model.embedding.weight" in expected

@@ -71,7 +71,7 @@ def test_overrides_of_the_description(tmp_path: Path) -> None:
     [
         {},
         {"dp_replicate": 2, "dp_shard": 4},
-        {"dp_shard": -1, "tp": 4, "pp": 2},
+        {"dp_shard": -1, "tp": 4, "pp": 2, "pp_parts": 2},
         {"tp": 2, "cp": 2, "ep": 4},
     ],
 )

@@ -51,7 +51,8 @@ def test_degrees_that_do_not_fit_the_ranks(
 
 
 def check(dims: ParallelDims, **train: Any) -> None:
-    model = {k: train.pop(k) for k in ("n_heads", "n_kv_heads", "ffn_dim", "moe") if k in train}
+    keys = ("n_layers", "n_heads", "n_kv_heads", "ffn_dim", "moe")
+    model = {key: train.pop(key) for key in keys if key in train}
     dims.check(configuration({}, **train), shape(**model))
 
 
@@ -62,6 +63,17 @@ def check(dims: ParallelDims, **train: Any) -> None:
         (ParallelDims(tp=4), {"n_kv_heads": 2}, "4 does not divide model.n_kv_heads 2"),
         (ParallelDims(tp=4), {"ffn_dim": 50}, "4 does not divide model.ffn_dim 50"),
         (ParallelDims(pp=3), {}, "parallel.pp: 3 stages for model.n_layers 2"),
+        (
+            ParallelDims(pp=2, pp_parts=2, pp_microbatches=2),
+            {},
+            r"parallel.pp: 2 \* pp_parts 2 = 4 stages for model.n_layers 2",
+        ),
+        (ParallelDims(pp_parts=2), {}, "pp_parts: 2 stages a rank, but parallel.pp is 1"),
+        (
+            ParallelDims(pp=2, pp_parts=2, pp_microbatches=5),
+            {"n_layers": 4},
+            "pp_microbatches: 5 cannot be dealt into the 2 rounds of interleaved stages",
+        ),
         (ParallelDims(cp=3), {}, r"2 \* cp = 6 does not divide data.sequence_length 16"),
         (ParallelDims(dp_shard=2, ep=2), {}, "the model has no experts"),
         (
@@ -97,4 +109,5 @@ def test_a_rank_without_a_row_of_the_vocabulary() -> None:
 
 def test_what_fits_passes() -> None:
     check(ParallelDims(dp_replicate=2, dp_shard=2, tp=4, pp=2, pp_microbatches=2))
+    check(ParallelDims(pp=2, pp_parts=2, pp_microbatches=4), n_layers=4)
     check(ParallelDims(dp_shard=2, ep=2, cp=2), moe={"n_experts": 4, "top_k": 1})

@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import distributed
 
 from model.decoder import Decoder
 from model.presets import preset
@@ -27,7 +26,7 @@ from tests.builders.layouts import (
 from training.parallel.batch import Batch
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
-from training.parallel.pipeline import Pipelined, layer_work, split_layers, stage_parts
+from training.parallel.pipeline import layer_work, split_layers, stage_parts
 
 
 @given(layers=st.integers(1, 40), stages=st.integers(1, 8), vocabulary=st.sampled_from([64, 4096]))
@@ -97,9 +96,9 @@ def test_stages_exchange_bfloat16(ranks: Ranks) -> None:
         assert course.losses == pytest.approx(expected(shape()).losses, abs=2e-2)
 
 
-def evaluated(sequences: int) -> list[float]:
-    model = shape(n_layers=3)
-    config = configuration({"pp": 2})
+def evaluated(sequences: int, each: int) -> list[float]:
+    model = shape(n_layers=5)
+    config = configuration({"pp": 2, "pp_parts": each})
     dims = ParallelDims.of(config.parallel, 2)
     built = ParallelModel.build(model, config, dims, torch.device("cpu"))
     some = Batch(*(x[:sequences] for x in batch(0, model.vocab_size)))
@@ -108,42 +107,37 @@ def evaluated(sequences: int) -> list[float]:
     return sums
 
 
+@pytest.mark.parametrize("each", [1, 2])
 @pytest.mark.parametrize("sequences", [1, 3, 8])
-def test_evaluation_takes_any_number_of_sequences(ranks: Ranks, sequences: int) -> None:
-    model = shape(n_layers=3)
+def test_evaluation_takes_any_number_of_sequences(ranks: Ranks, sequences: int, each: int) -> None:
+    model = shape(n_layers=5)
     decoder = Decoder(model)
     decoder.initialize(SEED)
     tokens, labels, positions, documents = (x[:sequences] for x in batch(0, model.vocab_size))
     sums = decoder(tokens, positions, documents, labels).tolist()
-    for found in ranks.run(evaluated, sequences, world=2):
+    for found in ranks.run(evaluated, sequences, each, world=2):
         assert found == pytest.approx(sums, rel=1e-6)
 
 
-def interleaved() -> tuple[list[float], dict[str, torch.Tensor]]:
-    model = shape(n_layers=5)
-    group = distributed.group.WORLD
-    assert group is not None
-    parts = stage_parts(model, group.rank(), 2, 2)
-    for part in parts:
-        part.initialize(SEED)
-    run = Pipelined(parts, group, microbatches=4, dtype=torch.float32, device=torch.device("cpu"))
-    whole = batch(0, model.vocab_size)
-    targets = (whole.labels != -100).sum()
-    assert torch.equal(run.evaluate(whole), run.evaluate(whole))
-    sums = run.forward_backward([whole], targets, 1e-2)
-    gradients = {n: p.grad for part in parts for n, p in part.named_parameters()}
-    return [float(sums[0] / targets)], {n: g for n, g in gradients.items() if g is not None}
+INTERLEAVED: dict[str, tuple[dict[str, int], dict[str, Any]]] = {
+    "pp 2, tied": ({"pp": 2}, TIED),
+    "pp 2, replicas 2": ({"pp": 2, "dp_replicate": 2}, {}),
+    "pp 2, shards 2": ({"pp": 2, "dp_shard": 2}, TIED),
+    "pp 2, tp 2": ({"pp": 2, "tp": 2}, MOE),
+    "pp 2, cp 2": ({"pp": 2, "cp": 2}, MOE),
+    "pp 2, ep 2": ({"pp": 2, "dp_shard": 2, "ep": 2}, MOE),
+}
 
 
-def test_several_stages_a_rank(ranks: Ranks) -> None:
-    course = expected(shape(n_layers=5))
-    found: dict[str, torch.Tensor] = {}
-    for losses, gradients in ranks.run(interleaved, world=2):
-        assert losses == pytest.approx(course.losses[:1], abs=1e-6)
-        found |= gradients
-    assert found.keys() == course.gradients.keys()
-    for name, gradient in found.items():
-        torch.testing.assert_close(gradient, course.gradients[name], atol=1e-5, rtol=0)
+@pytest.mark.parametrize("layout", INTERLEAVED)
+def test_several_stages_a_rank(ranks: Ranks, layout: str) -> None:
+    parallel, changes = INTERLEAVED[layout]
+    interleaved = {"pp_parts": 2, "pp_microbatches": 2}
+    check(ranks, shape(n_layers=5, **changes), parallel | interleaved, accumulation=2)
+
+
+def test_several_stages_a_rank_take_micro_batches_in_rounds(ranks: Ranks) -> None:
+    check(ranks, shape(n_layers=6), {"pp": 2, "pp_parts": 3, "pp_microbatches": 4})
 
 
 def test_micro_batches_fit_the_stages_and_the_sequences() -> None:

@@ -142,6 +142,16 @@ def test_each_axis_divides_what_it_is_for(axis: str) -> None:
         assert four.activations == pytest.approx(one.activations, rel=0.01)
 
 
+def test_interleaved_stages_hold_as_much_and_keep_more() -> None:
+    plain, interleaved = (
+        ParallelDims(pp=4, pp_parts=each, pp_microbatches=8, dp_shard=2) for each in (1, 2)
+    )
+    assert needed(interleaved)[:4] == needed(plain)[:4]
+    # The first rank begins 4 + 2 * 3 + 1 forward passes of half its layers before it ends one.
+    kept = needed(interleaved).activations / needed(plain).activations
+    assert kept == pytest.approx(11 / 2 / 4, rel=0.01)
+
+
 def test_replicas_divide_nothing_and_experts_only_what_is_gathered() -> None:
     one, replicated = needed(ALONE), needed(ParallelDims(dp_replicate=4))
     assert replicated[:4] == one[:4]
