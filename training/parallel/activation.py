@@ -11,7 +11,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import torch
 from torch.utils.checkpoint import (
+    SAC_IGNORED_OPS,
     CheckpointPolicy,
     checkpoint,
     create_selective_checkpoint_contexts,
@@ -36,6 +38,15 @@ _KEPT = (
     "_c10d_functional::all_to_all_single",
 )
 """Operators by name: those that this build of torch lacks are no reason to fail."""
+
+# FSDP sets other marks for the profiler when experts are computed anew than before, and torch would
+# take a mark that is new for a computation that is.
+SAC_IGNORED_OPS.update(
+    (
+        torch.ops.profiler._record_function_enter_new.default,
+        torch.ops.profiler._record_function_exit._RecordFunction,
+    )
+)
 
 
 def _policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:

@@ -40,7 +40,10 @@ def test_an_expert_without_tokens_gets_no_gradient_and_stops_nothing(ranks: Rank
     check(ranks, shape(moe=moe), {"dp_shard": 4, "ep": 4}, accumulation=2)
 
 
+@pytest.mark.parametrize("layout", ["ep 4", "ep 2 of 4 shards", "ep 2 of shards and context"])
 @pytest.mark.parametrize("mode", ["selective", "full"])
-def test_tokens_travel_again_when_blocks_are_computed_anew(ranks: Ranks, mode: str) -> None:
-    layout = {"dp_shard": 2, "cp": 2, "ep": 2}
-    check(ranks, shape(moe=MOE), layout, accumulation=2, activation_checkpointing=mode)
+def test_tokens_travel_again_when_blocks_are_computed_anew(
+    ranks: Ranks, layout: str, mode: str
+) -> None:
+    parallel = {"ep 2 of shards and context": {"dp_shard": 2, "cp": 2, "ep": 2}, **LAYOUTS}[layout]
+    check(ranks, shape(moe=MOE), parallel, accumulation=2, activation_checkpointing=mode)
