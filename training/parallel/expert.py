@@ -60,6 +60,9 @@ class RankExchange(ExpertExchange):
         super().__init__()
         self.group = group
 
+    # How many rows travel is known only as they do: torch would cut this into ten graphs and more,
+    # and compile them anew for other numbers.
+    @torch.compiler.disable
     def forward(self, tokens: Tensor, counts: Tensor, experts: Experts) -> Tensor:
         """See `ExpertExchange.forward`. Waits for the device, to learn how much travels."""
         size = self.group.size()
