@@ -34,14 +34,15 @@ def whole_decoder(parallel: ParallelModel, shape: ModelConfig) -> Decoder | None
     first = distributed.get_rank() == 0
     if first:
         decoder = decoder.to_empty(device="cpu")
+        if shape.tie_embeddings and decoder.head is not None and decoder.embedding is not None:
+            # `to_empty` parts them, and of two only the one that is named last would be filled.
+            decoder.head.weight = decoder.embedding.weight  # type: ignore[assignment]
     held = model_state(parallel.parts)
     with torch.no_grad():
         for name, target in model_state([decoder]).items():
             whole = _gathered(held.get(name), target, parallel)
             if first:
                 target.copy_(whole)
-    if shape.tie_embeddings and first and decoder.head is not None and decoder.embedding:
-        decoder.head.weight = decoder.embedding.weight  # type: ignore[assignment]
     return decoder.eval() if first else None
 
 
