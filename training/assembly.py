@@ -27,6 +27,7 @@ from training.optim import (
     named_parameters,
 )
 from training.optim.schedule import check_schedule
+from training.parallel.compiled import what_stays_uncompiled
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
 from training.run_folder import RunFolder
@@ -99,6 +100,7 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: Exi
     dims, shape, start = _checked(config, world)
     together = Together()
     notices = together.on_first(lambda: folder.check(config, "pretrain"))
+    notices += what_stays_uncompiled(shape, config)
     together.on_first(lambda: stack.enter_context(folder.locked()))
     corpus = _corpus(config, together)
     corpus.check_vocabulary(shape.vocab_size)

@@ -39,15 +39,6 @@ _KEPT = (
 )
 """Operators by name: those that this build of torch lacks are no reason to fail."""
 
-# FSDP sets other marks for the profiler when experts are computed anew than before, and torch would
-# take a mark that is new for a computation that is.
-SAC_IGNORED_OPS.update(
-    (
-        torch.ops.profiler._record_function_enter_new.default,
-        torch.ops.profiler._record_function_exit._RecordFunction,
-    )
-)
-
 
 def _policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
     kept = operator.name().partition(".")[0] in _KEPT
@@ -67,9 +58,19 @@ def checkpoint_blocks(part: Decoder, mode: str) -> None:
     options = MODES[mode]
     if options is None:
         return
+    if mode == "selective":
+        _ignore_profiler_marks()
     for block in part.layers.values():
         # Nothing in a block is drawn at random, so the generator's state need not be kept.
         recomputed = partial(
             checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False, **options
         )
         setattr(block, "forward", recomputed)  # noqa: B010 - a method, as mypy sees it
+
+
+def _ignore_profiler_marks() -> None:
+    """FSDP sets other marks for the profiler when experts are computed anew than before, and torch
+    would take a mark that is new for a computation that is."""
+    enter = torch.ops.profiler._record_function_enter_new.default
+    leave = torch.ops.profiler._record_function_exit._RecordFunction
+    SAC_IGNORED_OPS.update((enter, leave))

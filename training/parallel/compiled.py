@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from model.cache import LayerCache
+from model.config import ModelConfig
 from model.decoder import Block, Decoder
 from model.self_attention import Surroundings
+from training.config import TrainingConfig
 
 
 def compile_blocks(part: Decoder, backend: str | Callable[..., object] = "inductor") -> None:
@@ -33,3 +35,15 @@ def _compiled(block: Block, backend: str | Callable[..., object]) -> Callable[..
         return compiled(x, around, cache)
 
     return forward
+
+
+def what_stays_uncompiled(shape: ModelConfig, config: TrainingConfig) -> list[str]:
+    """What `train.compile` does not reach, a line each for people to read."""
+    if not config.train.compile or shape.moe is None:
+        return []
+    mode = config.train.activation_checkpointing
+    if mode != "none":
+        return [f"train.compile: blocks with experts run uncompiled, as recomputation is {mode}"]
+    if config.parallel.ep > 1:
+        return ["train.compile: experts run uncompiled, as tokens travel to them (parallel.ep)"]
+    return []

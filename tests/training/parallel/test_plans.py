@@ -15,7 +15,7 @@ from model.decoder import Decoder
 from schemas.errors import InputError, UsageError
 from tests.builders.layouts import SEED, batch, configuration, shape
 from training.parallel.activation import checkpoint_blocks
-from training.parallel.compiled import compile_blocks
+from training.parallel.compiled import compile_blocks, what_stays_uncompiled
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
 
@@ -150,3 +150,16 @@ def test_all_blocks_share_one_compiled_graph(changes: dict[str, Any], mode: str)
     assert len(graphs) == (0 if model.moe is not None and mode != "none" else 1)
     for (name, ours), theirs in zip(decoder.named_parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+
+
+def test_what_is_not_compiled_is_said() -> None:
+    sparse = shape(moe={"n_experts": 4, "top_k": 2})
+    compiled = configuration({}, compile=True)
+    assert what_stays_uncompiled(shape(), configuration({"ep": 2}, compile=True)) == []
+    assert what_stays_uncompiled(sparse, compiled) == []
+    assert what_stays_uncompiled(sparse, configuration({"ep": 2})) == []
+    (experts,) = what_stays_uncompiled(sparse, configuration({"ep": 2}, compile=True))
+    assert "parallel.ep" in experts
+    recomputed = configuration({}, compile=True, activation_checkpointing="full")
+    (blocks,) = what_stays_uncompiled(sparse, recomputed)
+    assert "blocks with experts run uncompiled" in blocks
