@@ -45,8 +45,8 @@ WEB = "https://data.commoncrawl.org/"
         LINES.replace(b"\n", b"\r\n"),
         LINES.rstrip(b"\n"),
         b"\xef\xbb\xbf" + LINES,
-        gzip.compress(LINES),
-        gzip.compress(LINES[:40]) + gzip.compress(LINES[40:]),
+        gzip.compress(LINES, mtime=0),
+        gzip.compress(LINES[:40], mtime=0) + gzip.compress(LINES[40:], mtime=0),
     ],
 )
 def test_a_list_in_all_its_forms(tmp_path: Path, content: bytes) -> None:
@@ -59,13 +59,13 @@ def test_a_list_in_all_its_forms(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("prefix", [WEB, WEB.rstrip("/")])
 def test_the_prefix_comes_before_relative_lines_alone(tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "warc.paths.gz"
-    path.write_bytes(gzip.compress(LINES))
+    path.write_bytes(gzip.compress(LINES, mtime=0))
     first, *others = read_list(str(path), prefix)
     assert first == f"{WEB}crawl-data/a.warc.gz"
     assert others == list(PATHS)[1:]
 
 
-@pytest.mark.parametrize("content", [LINES, gzip.compress(LINES)])
+@pytest.mark.parametrize("content", [LINES, gzip.compress(LINES, mtime=0)])
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     found = read_list("-")
@@ -86,8 +86,8 @@ def test_a_name_that_is_not_utf_8_is_found(tmp_path: Path) -> None:
         (None, UsageError, "--inputs-from .*list: there is no such file"),
         (b"", UsageError, "--inputs-from .*list lists no inputs"),
         (b"# nothing\n\n", UsageError, "--inputs-from .*list lists no inputs"),
-        (gzip.compress(LINES)[:-9], InputError, "^cannot read .*list: "),
-        (gzip.compress(LINES)[:30] + b"junk" * 9, InputError, "^cannot read .*list: "),
+        (gzip.compress(LINES, mtime=0)[:-9], InputError, "^cannot read .*list: "),
+        (gzip.compress(LINES, mtime=0)[:30] + b"junk" * 9, InputError, "^cannot read .*list: "),
         (b"a.warc\nPAR1\0\n", UsageError, "^.*list line 2: this is no path: .*--input takes data"),
         (b"a.warc\n" + b"x" * LONGEST_LINE + b"x\n", UsageError, "list line 2: this is no path"),
     ],

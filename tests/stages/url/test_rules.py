@@ -129,7 +129,7 @@ def test_user_block_lists(tmp_path: Path, kind: str, text: str, blocked: str, pa
 
 def test_allow_overrides_every_rule(make_assets, tmp_path: Path) -> None:
     allow, block = tmp_path / "allow.txt.gz", tmp_path / "block.txt"
-    allow.write_bytes(gzip.compress(b"bad.com\nok.org\nwikipedia.org\n"))
+    allow.write_bytes(gzip.compress(b"bad.com\nok.org\nwikipedia.org\n", mtime=0))
     block.write_text("ok.org\nother.org\n")
     settings = FINEWEB.model_copy(
         update={
@@ -153,7 +153,7 @@ def test_allow_overrides_every_rule(make_assets, tmp_path: Path) -> None:
     [
         (None, "domains", "cannot be read: No such file"),
         (b"a.com\n\xff\xfe", "domains", "is not UTF-8 text"),
-        (gzip.compress(b"a.com\n" * 99)[:-9], "urls", "cannot be read"),
+        (gzip.compress(b"a.com\n" * 99, mtime=0)[:-9], "urls", "cannot be read"),
         (b"two words\n", "words", "is not one word"),
     ],
 )
