@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
-from queue import SimpleQueue
-from typing import Generic, TypeVar
+from multiprocessing.pool import ThreadPool
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
@@ -25,50 +24,21 @@ def look_up_each(
     """look_up(item) of each item, in the order of the items.
 
     Those that lie far away are looked up AT_ONCE at a time, on threads; the others in their turn.
-    Raises what the first item in order raises; what has not begun by then does not begin.
+    Raises what the first item in order raises; what has not begun by then does not begin, and
+    nobody waits for what is under way.
     """
-    threads: _Threads[Found] = _Threads()
+    # Its threads are daemons, unlike an executor's: Ctrl-C is answered while a server is silent.
+    threads: ThreadPool | None = None
     begun: deque[Callable[[], Found]] = deque()
-    try:
+    with ExitStack() as stack:
         for item in items:
-            later = partial(look_up, item)
-            begun.append(threads.begin(later).result if far(item) else later)
+            if not far(item):
+                begun.append(partial(look_up, item))
+            else:
+                if threads is None:
+                    threads = stack.enter_context(ThreadPool(AT_ONCE))
+                begun.append(threads.apply_async(look_up, (item,)).get)
             if len(begun) > _AHEAD:
                 yield begun.popleft()()
         while begun:
             yield begun.popleft()()
-    finally:
-        threads.end()
-
-
-class _Threads(Generic[Found]):
-    """Up to AT_ONCE daemon threads. The process would wait for those of an executor at its end,
-    and Ctrl-C is to be answered while a server is silent."""
-
-    def __init__(self) -> None:
-        self._waiting: SimpleQueue[tuple[Future[Found], Callable[[], Found]] | None] = SimpleQueue()
-        self._started = 0
-        self._over = False
-
-    def begin(self, call: Callable[[], Found]) -> Future[Found]:
-        """What `call` gives or raises, later."""
-        future: Future[Found] = Future()
-        self._waiting.put((future, call))
-        if self._started < AT_ONCE:
-            self._started += 1
-            threading.Thread(target=self._work, name="look-up", daemon=True).start()
-        return future
-
-    def _work(self) -> None:
-        while (job := self._waiting.get()) is not None and not self._over:
-            future, call = job
-            try:
-                future.set_result(call())
-            except BaseException as error:  # noqa: BLE001 (raised where the result is asked for)
-                future.set_exception(error)
-
-    def end(self) -> None:
-        """Begin nothing more. Nobody waits for what is under way."""
-        self._over = True
-        for _ in range(self._started):
-            self._waiting.put(None)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,25 @@ def test_items_are_taken_a_bounded_number_ahead() -> None:
     found = look_up_each(lambda n: n, items(), far=always)
     assert next(found) == 0
     assert len(taken) < 1000
+
+
+SILENT = """
+import threading
+from pipelines.lookups import look_up_each
+
+def look(item):
+    if item:
+        threading.Event().wait()
+    raise ValueError("the first")
+
+for _ in look_up_each(look, range(100), far=lambda item: True):
+    pass
+"""
+
+
+def test_nobody_waits_for_a_silent_server(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT], cwd=repository, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("ValueError: the first\n")

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Protocol
 
@@ -67,11 +68,10 @@ class Loader:
         if self._taken >= self._steps or self._closed:
             raise StopIteration
         begin = time.perf_counter()
-        try:
+        with ExitStack() as stack:
+            stack.callback(self.close)
             made = self._ahead.popleft().result() if self._ahead else self._make(self._taken)
-        except Exception:
-            self.close()
-            raise
+            stack.pop_all()
         self.stall_seconds += time.perf_counter() - begin
         self._taken += 1
         self._make_ahead()
