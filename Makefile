@@ -24,7 +24,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii,gcp,train,hf,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --config-settings editable_mode=compat --editable '.[pii,gcp,train,hf,qlora,eval,dev]'
 	touch $@
 
 demo: $(VENV)/.core
