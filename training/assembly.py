@@ -1,4 +1,4 @@
-"""A pretraining run put together from its configuration, every check before the first step."""
+"""A training run put together from its configuration, every check before the first step."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from model.config import ModelConfig
 from model.pretrained import open_weights
 from model.weights import Weights
 from schemas.errors import InputError, UsageError
-from schemas.shards import ShardManifestV1
 from training.checkpoint import Checkpoints
 from training.checkpoint.folder import CheckpointRef
 from training.checkpoint.together import Together
-from training.config import PretrainConfig, model_shape
-from training.data.corpus import Corpus, open_corpus
+from training.config import TrainingConfig, model_shape
 from training.data.state import DataState
 from training.optim import (
     Optimizers,
@@ -31,7 +29,8 @@ from training.parallel.compiled import what_stays_uncompiled
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
 from training.run_folder import RunFolder
-from training.tokenizers import Tokenizer, load_tokenizer, save_tokenizer
+from training.stage import Stage, StageData
+from training.tokenizers import Tokenizer
 from training.world import World
 
 STRETCHED = ("max_seq_len", "rope", "moe", "init_std")
@@ -42,11 +41,11 @@ STRETCHED = ("max_seq_len", "rope", "moe", "init_std")
 class Assembly:
     """The parts of a run, and how far it is."""
 
-    config: PretrainConfig
+    stage: Stage
     world: World
     together: Together
     folder: RunFolder
-    corpus: Corpus
+    data: StageData
     tokenizer: Tokenizer
     shape: ModelConfig
     parallel: ParallelModel
@@ -59,6 +58,11 @@ class Assembly:
     """Steps done."""
     tokens: int = 0
     """Targets trained on, over all ranks."""
+
+    @property
+    def config(self) -> TrainingConfig:
+        """What all stages share of the configuration."""
+        return self.stage.config
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of a checkpoint; loading into them loads the run."""
@@ -73,7 +77,7 @@ class Assembly:
         record = {
             "step": self.step,
             "tokens": self.tokens,
-            "data": self.corpus.state(samples).to_json(),
+            "data": self.data.state(samples).to_json(),
             "spikes": self.guard.state(),
         }
         self.checkpoints.save(
@@ -84,12 +88,12 @@ class Assembly:
         """Go on from a checkpoint. Raises InputError for other data or another model."""
         self.checkpoints.load(found, self.state())
         record = found.record()
-        self.corpus.check_state(DataState.from_json(record["data"]))
+        self.data.check_state(DataState.from_json(record["data"]))
         self.guard.load(record["spikes"])
         self.step, self.tokens = int(record["step"]), int(record["tokens"])
 
 
-def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: ExitStack) -> Assembly:
+def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) -> Assembly:
     """Build everything, and go on where the folder's run was.
 
     Nothing is written before all of the configuration fits, and config.yaml not before the state
@@ -97,13 +101,14 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: Exi
     it, and what the first one finds wrong is raised on all. Raises UsageError, InputError or
     OutputError in one line.
     """
-    dims, shape, start = _checked(config, world)
+    config = stage.config
+    dims, shape, start = _checked(stage, world)
     together = Together()
-    notices = together.on_first(lambda: folder.check(config, "pretrain"))
+    notices = together.on_first(lambda: folder.check(config, stage.name))
     notices += what_stays_uncompiled(shape, config)
     together.on_first(lambda: stack.enter_context(folder.locked()))
-    corpus = _corpus(config, together)
-    corpus.check_vocabulary(shape.vocab_size)
+    opened = stage.open(together)
+    opened.data.check_vocabulary(shape.vocab_size)
     checkpoint = config.checkpoint
     checkpoints = Checkpoints(
         folder.checkpoints, checkpoint.keep, notices.append, checkpoint.verify
@@ -114,12 +119,12 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: Exi
         parallel.load_state(start.tensor)
     decay = config.optimizer.ema
     run = Assembly(
-        config=config,
+        stage=stage,
         world=world,
         together=together,
         folder=folder,
-        corpus=corpus,
-        tokenizer=load_tokenizer(corpus.tokenizer_file),
+        data=opened.data,
+        tokenizer=opened.tokenizer,
         shape=shape,
         parallel=parallel,
         optimizer=build_optimizer(named_parameters(parallel.parts), config.optimizer),
@@ -134,67 +139,30 @@ def assemble(config: PretrainConfig, world: World, folder: RunFolder, stack: Exi
     return run
 
 
-def _checked(
-    config: PretrainConfig, world: World
-) -> tuple[ParallelDims, ModelConfig, Weights | None]:
+def _checked(stage: Stage, world: World) -> tuple[ParallelDims, ModelConfig, Weights | None]:
     """All that can be said of a configuration from itself and the heads of files."""
+    config = stage.config
     check_schedule(config.schedule, config.train.steps)
     dims = ParallelDims.of(config.parallel, world.size)
     dims.check_batch(config.train.batch_size, config.train.accumulation)
     start = None if config.init is None else open_weights(config.init)
-    origin, vocab_size = _vocabulary(config)
-    shape = _shape(config, vocab_size, start)
-    dims.check(config, shape)
-    if shape.vocab_size < vocab_size:
+    vocabulary = stage.vocabulary()
+    shape = _shape(config, vocabulary.size, start)
+    dims.check(config, shape, stage.sequence_length)
+    if shape.vocab_size < vocabulary.size:
         raise InputError(
-            f"model.vocab_size: {shape.vocab_size}, but {origin} has {vocab_size} pieces; set it "
-            "to that or more, or leave it out"
+            f"model.vocab_size: {shape.vocab_size}, but {vocabulary.origin} has {vocabulary.size} "
+            "pieces; set it to that or more, or leave it out"
         )
     return dims, shape, start
 
 
-def _vocabulary(config: PretrainConfig) -> tuple[str, int]:
-    """Where the tokens come from, and how many there are."""
-    data = config.data
-    if data.text is not None:
-        if config.tokenizer is None:
-            raise UsageError(
-                "tokenizer: data.text needs one: byte, a SentencePiece model, or a tokenizer.json"
-            )
-        return f"the tokenizer {config.tokenizer}", load_tokenizer(config.tokenizer).vocab_size
-    manifests = [source.manifest for source in (data.mixture or {}).values()]
-    path = manifests[0] if manifests else data.manifest
-    assert path is not None
-    return f"the tokenizer of {path}", ShardManifestV1.from_file(path).vocab_size
-
-
 def _claim(run: Assembly) -> None:
-    run.folder.claim(run.config, "pretrain")
-    save_tokenizer(run.corpus.tokenizer_file, run.folder.tokenizer)
+    run.folder.claim(run.config, run.stage.name)
+    run.stage.keep(run.folder)
 
 
-def _corpus(config: PretrainConfig, together: Together) -> Corpus:
-    """The data; the first rank tokenizes and checks before the others look."""
-    is_file = config.tokenizer not in (None, "byte")
-    tokenizer = None if config.data.text is None else load_tokenizer(config.tokenizer or "")
-
-    def opened() -> Corpus:
-        return open_corpus(
-            config.data,
-            config.seed,
-            config.output,
-            tokenizer=tokenizer,
-            tokenizer_file=config.tokenizer if is_file else None,
-            samples=config.train.steps * config.train.batch_size,
-            leader=together.rank == 0,
-        )
-
-    held: list[Corpus] = []
-    together.on_first(lambda: held.append(opened()))
-    return held[0] if held else opened()
-
-
-def _shape(config: PretrainConfig, vocab_size: int, start: Weights | None) -> ModelConfig:
+def _shape(config: TrainingConfig, vocab_size: int, start: Weights | None) -> ModelConfig:
     """The model of the configuration, or that of `init`."""
     if start is None:
         if config.model is None:

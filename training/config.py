@@ -159,21 +159,14 @@ class TrainingConfig(Section):
     """Of the computation; weights and optimizer state are float32."""
     init: str | None = None
     tokenizer: str | None = None
+    model: dict[str, Any] | None = None
+    """A preset with changes, or the keys of a shape; taken from `init` where that is given."""
     train: Train
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     parallel: Parallel = Parallel()
     checkpoint: Checkpoint = Checkpoint()
-
-
-class PretrainConfig(TrainingConfig):
-    """`corpusmill pretrain CONFIG.yaml`."""
-
-    data: Data
-    model: dict[str, Any] | None = None
-    """A preset with changes, or the keys of a shape; taken from `init` where that is given."""
     validation: Validation = Validation()
-    samples: Samples | None = None
 
     def shape(self, vocab_size: int) -> ModelConfig:
         """The model, with the tokenizer's vocabulary where the configuration names none.
@@ -181,6 +174,13 @@ class PretrainConfig(TrainingConfig):
         Raises UsageError that names the key.
         """
         return model_shape(self.model or {}, vocab_size)
+
+
+class PretrainConfig(TrainingConfig):
+    """`corpusmill pretrain CONFIG.yaml`."""
+
+    data: Data
+    samples: Samples | None = None
 
 
 def model_shape(keys: dict[str, Any], vocab_size: int) -> ModelConfig:
@@ -199,6 +199,27 @@ def read_pretrain(path: str | Path, overrides: Sequence[str] = ()) -> PretrainCo
 
     Raises UsageError that names the key and the allowed ones, InputError without the file.
     """
+    return check_pretrain(read_tree(path, overrides), str(path))
+
+
+def check_pretrain(tree: Mapping[str, Any], origin: str) -> PretrainConfig:
+    """The tree as a configuration. Raises UsageError that names the key."""
+    config = checked(PretrainConfig, tree, origin)
+    check_model(config)
+    return config
+
+
+def check_model(config: TrainingConfig) -> None:
+    """Raises UsageError that names a key of `model` that is wrong."""
+    if config.model is not None:
+        config.shape(2)
+
+
+def read_tree(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys of a configuration file, with `a.b=value` changes, not yet checked.
+
+    Raises InputError without the file, UsageError for what is no YAML.
+    """
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -206,12 +227,4 @@ def read_pretrain(path: str | Path, overrides: Sequence[str] = ()) -> PretrainCo
     tree = parse_mapping(text, str(path))
     for assignment in overrides:
         assign(tree, assignment, "--set")
-    return check_pretrain(tree, str(path))
-
-
-def check_pretrain(tree: Mapping[str, Any], origin: str) -> PretrainConfig:
-    """The tree as a configuration. Raises UsageError that names the key."""
-    config = checked(PretrainConfig, tree, origin)
-    if config.model is not None:
-        config.shape(2)
-    return config
+    return tree

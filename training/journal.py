@@ -1,16 +1,15 @@
-"""What a pretraining run says and writes down: figures, validation, samples, run.json."""
+"""What a run says and writes down: figures of steps, run.json."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from schemas.training_run import TrainingRunV1, config_hash
 from training.assembly import Assembly
-from training.data.validation import validation_batches
 from training.metrics.console import TrainingConsole
 from training.metrics.environment import environment, versions
 from training.metrics.flops import flops_per_token, matmul_parameters
@@ -20,26 +19,20 @@ from training.metrics.peak import peak_of
 from training.metrics.run_file import RunFile, now
 from training.metrics.sinks import MetricsLog
 from training.run_folder import resolved
-from training.samples import keep_samples, write_samples
+from training.samples import keep_samples
 from training.step import StepResult
-from training.validation import HeldSource, held_here, validate
-from training.whole import parameter_count, whole_decoder
-
-SAMPLES_SHOWN = 2
-SAMPLE_CHARACTERS = 160
+from training.whole import parameter_count
 
 
 class Journal:
-    """The first rank writes; validation and samples are made by all ranks together."""
+    """The first rank writes and speaks."""
 
     def __init__(self, run: Assembly, command: list[str]) -> None:
         """Open the files of a run whose weights are in place. Every rank calls it."""
         config, world = run.config, run.world
-        length = config.data.sequence_length
         self.run = run
-        self.validation = _validation(run)
         peak = peak_of(world.device, getattr(torch, config.dtype), config.train.peak_flops)
-        cost = flops_per_token(run.shape, length)
+        cost = flops_per_token(run.shape, run.stage.sequence_length)
         self.meter = Meter(
             flops_per_token=cost,
             peak_flops=peak.flops,
@@ -47,19 +40,18 @@ class Journal:
             steps=config.train.steps,
             first_step=run.step,
         )
-        self.step_tokens = config.train.batch_size * length
         self.console = TrainingConsole(config.train.steps, enabled=world.is_first)
         self.log = MetricsLog([])
         self.file: RunFile | None = None
         self.last: dict[str, Any] = {}
         self.record = TrainingRunV1(
-            stage="pretrain",
+            stage=run.stage.name,
             command=command,
             versions=versions(),
             environment=environment(world.device),
             world_size=world.size,
             config_hash=config_hash(resolved(config)),
-            data_fingerprint=run.corpus.fingerprint,
+            data_fingerprint=run.data.fingerprint,
             parameters=parameter_count(run.shape),
             active_parameters=matmul_parameters(run.shape),
             flops_per_token=cost,
@@ -99,13 +91,13 @@ class Journal:
         if run.step:
             self.console.note(f"going on after step {run.step:,}")
         self.console.note(
-            f"{self.record.parameters:,} parameters; {run.corpus.tokens_per_epoch:,} tokens an "
-            f"epoch, {self.step_tokens:,} a step"
+            f"{self.record.parameters:,} parameters; "
+            f"{run.data.describe(run.config.train.batch_size)}"
         )
 
     def step(self, number: int, tokens: int, result: StepResult, extra: Mapping[str, Any]) -> None:
         """The figures of a step."""
-        self.meter.step(self.step_tokens)
+        self.meter.step(result.places)
         rates = self.meter.take()
         values: dict[str, Any] = {
             "loss": result.loss,
@@ -131,40 +123,6 @@ class Journal:
         steps = self.run.config.train.steps
         if number % self.run.config.train.log_every == 0 or extra or number == steps:
             self.console.show(number, {**values, "eta_seconds": rates.eta_seconds})
-
-    def validate(self) -> dict[str, Any]:
-        """Losses on the validation split, as figures of the step; nothing without a split."""
-        if not self.validation:
-            return {}
-        with ExitStack() as stack:
-            if self.run.average is not None:
-                stack.enter_context(self.run.average.swapped())
-            found = validate(self.run.parallel, self.validation, self.run.config.train.accumulation)
-        figures: dict[str, Any] = {}
-        for source, loss in found.items():
-            name = f"/{source}" if source else ""
-            figures[f"val_loss{name}"] = loss.loss
-            if loss.bits_per_byte is not None:
-                figures[f"bits_per_byte{name}"] = loss.bits_per_byte
-        return figures
-
-    def sample(self, number: int) -> None:
-        """Text from the model as it is: every rank gives its weights, the first one writes."""
-        settings = self.run.config.samples
-        decoder = whole_decoder(self.run.parallel, self.run.shape)
-        if settings is None or decoder is None:
-            return
-        rows = write_samples(
-            decoder,
-            self.run.tokenizer,
-            settings,
-            seed=self.run.config.seed,
-            step=number,
-            path=self.run.folder.samples,
-        )
-        for row in rows[:SAMPLES_SHOWN]:
-            text = " ".join((row["prompt"] + row["text"]).split())
-            self.console.note(f"sample at step {number:,}: {text[:SAMPLE_CHARACTERS]}")
 
     def saved(self) -> None:
         """A checkpoint was asked for: run.json says how far the run is."""
@@ -192,16 +150,3 @@ class Journal:
 def figures(values: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json keeps of a step's figures."""
     return {k: v for k, v in values.items() if k != "step" and isinstance(v, int | float | str)}
-
-
-def _validation(run: Assembly) -> list[HeldSource]:
-    config, parallel = run.config, run.parallel
-    data = validation_batches(
-        run.corpus,
-        config.train.batch_size,
-        config.validation.batches,
-        run.tokenizer.byte_lengths(),
-        largest=config.validation.sources,
-    )
-    run.notices.extend(data.notices)
-    return [held_here(s, parallel.data_rank, parallel.dims.data_ranks) for s in data.sources]

@@ -1,143 +1,96 @@
-"""Pretraining: what `corpusmill pretrain` does, on one process or as one rank of many.
-
-The parts are elsewhere (docs/training.md); this file decides when to step, look, save and stop.
-"""
+"""Pretraining: what `corpusmill pretrain` trains on, and what it stops for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
 
-from schemas.errors import CorpusmillError
-from schemas.training_run import TrainingRunV1
-from training.assembly import Assembly, assemble
+from schemas.errors import UsageError
+from schemas.shards import ShardManifestV1
+from training.assembly import Assembly
+from training.checkpoint.together import Together
 from training.config import PretrainConfig
-from training.data.loader import Loader
-from training.journal import Journal
-from training.parallel.batch import on_device
+from training.data.corpus import Corpus, open_corpus
+from training.data.validation import validation_batches
 from training.run_folder import RunFolder
-from training.step import Step, StepResult
-from training.stopping import StopRequest
-from training.world import distributed_world
-
-
-class TrainingError(CorpusmillError):
-    """Training that cannot go on by itself; what was reached is saved."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `pretrain` ended."""
-
-    record: TrainingRunV1
-    output: str
-    signal: str | None
-    """Name of the signal that stopped it."""
+from training.samples import SamplesLook
+from training.stage import Look, Opened, Vocabulary
+from training.step import StepHook
+from training.tokenizers import load_tokenizer, save_tokenizer
+from training.trainer import Outcome, train
+from training.validation import ValidationLook
 
 
 def pretrain(config: PretrainConfig, command: Sequence[str] = ()) -> Outcome:
-    """Train to the last step, or until a signal; goes on where the folder's run was.
-
-    Every rank calls it. Raises UsageError before anything is written, InputError for data that is
-    not what it was, TrainingError for a loss that is no number, with the state before it saved.
-    """
-    stop = StopRequest()
-    with ExitStack() as stack:
-        world = stack.enter_context(distributed_world(config.device))
-        # Until the first step there is nothing to save: a signal ends the process.
-        run = assemble(config, world, RunFolder(config.output), stack)
-        stack.enter_context(stop.watching())
-        journal = stack.enter_context(Journal.open(run, list(command)))
-        record = Pretraining(run, journal, stop).run()
-        return Outcome(record, config.output, stop.signal.name if stop.signal else None)
+    """Train a decoder on shards. Every rank calls it. Raises as `train`."""
+    return train(Pretraining(config), command)
 
 
 class Pretraining:
-    """The loop over steps."""
+    """See `training.stage.Stage`."""
 
-    def __init__(self, run: Assembly, journal: Journal, stop: StopRequest) -> None:
-        self.run_ = run
-        self.config = run.config
-        self.journal = journal
-        self.stop = stop
-        self.step = Step(run.config, run.parallel, run.optimizer, run.average, run.guard)
-        self.saved = run.step
-        self.not_finite = 0
-        """Steps without a number as loss, in a row until now."""
+    name = "pretrain"
 
-    def run(self) -> TrainingRunV1:
-        """All steps that are left. Raises as `pretrain`."""
-        run, steps = self.run_, self.config.train.steps
-        with self._loader() as loader:
-            while run.step < steps and not run.world.any(self.stop.wanted):
-                with self.journal.meter.waiting():
-                    rows = next(loader)
-                self._take(rows)
-        self._save(last=True)
-        return self.journal.end(stopped=run.step < steps)
+    def __init__(self, config: PretrainConfig) -> None:
+        self.config = config
+        self.sequence_length = config.data.sequence_length
+        self.prefetch = config.data.prefetch
 
-    def _loader(self) -> Loader:
-        run, train = self.run_, self.config.train
-        return Loader(
-            run.corpus,
-            run.step * train.batch_size,
-            train.batch_size,
-            train.steps - run.step,
-            rank=run.parallel.data_rank,
-            ranks=run.parallel.dims.data_ranks,
-            accumulation=train.accumulation,
-            prefetch=self.config.data.prefetch,
+    def vocabulary(self) -> Vocabulary:
+        """Of the manifest, or of the tokenizer of the text."""
+        data, tokenizer = self.config.data, self.config.tokenizer
+        if data.text is not None:
+            if tokenizer is None:
+                raise UsageError(
+                    "tokenizer: data.text needs one: byte, a SentencePiece model, or a "
+                    "tokenizer.json"
+                )
+            return Vocabulary(load_tokenizer(tokenizer).vocab_size, f"the tokenizer {tokenizer}")
+        manifests = [source.manifest for source in (data.mixture or {}).values()]
+        path = manifests[0] if manifests else data.manifest
+        assert path is not None
+        size = ShardManifestV1.from_file(path).vocab_size
+        return Vocabulary(size, f"the tokenizer of {path}")
+
+    def open(self, together: Together) -> Opened:
+        """The corpus; the first rank tokenizes and checks before the others look."""
+        held: list[Corpus] = []
+        together.on_first(lambda: held.append(self._open(leader=together.rank == 0)))
+        self.corpus = held[0] if held else self._open(leader=False)
+        return Opened(self.corpus, load_tokenizer(self.corpus.tokenizer_file))
+
+    def _open(self, leader: bool) -> Corpus:
+        config = self.config
+        is_file = config.tokenizer not in (None, "byte")
+        return open_corpus(
+            config.data,
+            config.seed,
+            config.output,
+            tokenizer=None if config.data.text is None else load_tokenizer(config.tokenizer or ""),
+            tokenizer_file=config.tokenizer if is_file else None,
+            samples=config.train.steps * config.train.batch_size,
+            leader=leader,
         )
 
-    def _take(self, rows: Sequence[Any]) -> None:
-        run = self.run_
-        number = run.step + 1
-        batches = [on_device(batch, run.world.device) for batch in rows]
-        result = self.step.take(number, batches)
-        run.step = number
-        run.tokens += 0 if result.skipped else result.targets
-        with self.journal.meter.paused():
-            extra = self._look(number)
-        self.journal.step(number, run.tokens, result, extra)
-        self._judge(result)
-        if number % self.config.checkpoint.every == 0:
-            with self.journal.meter.paused():
-                self._save()
+    def keep(self, folder: RunFolder) -> None:
+        """The tokenizer."""
+        save_tokenizer(self.corpus.tokenizer_file, folder.tokenizer)
 
-    def _judge(self, result: StepResult) -> None:
-        """Stop when losses are no numbers for longer than the run's patience."""
-        run = self.run_
-        self.not_finite = self.not_finite + 1 if result.skipped == "not_finite" else 0
-        if self.not_finite <= self.config.train.nan_patience:
-            return
-        bad = run.step
-        run.step -= self.not_finite
-        self._save(last=True)
-        kept = max(run.step, self.saved)
-        saved = f"the state after step {kept} is saved" if kept else "nothing was learnt"
-        raise TrainingError(
-            f"step {bad}: the loss is {result.loss} and the gradient norm {result.grad_norm}; "
-            f"{saved}. Lower optimizer.lr, or look at the documents of the step: "
-            f"corpusmill trace {run.folder.path} --step {bad}"
+    def looks(self, run: Assembly) -> Sequence[Look]:
+        """Validation where there is a split, samples where they are asked for."""
+        config = self.config
+        held = validation_batches(
+            self.corpus,
+            config.train.batch_size,
+            config.validation.batches,
+            run.tokenizer.byte_lengths(),
+            largest=config.validation.sources,
         )
+        run.notices.extend(held.notices)
+        looks: list[Look] = [ValidationLook(run, held.sources)] if held.sources else []
+        if config.samples is not None:
+            looks.append(SamplesLook(run, config.samples))
+        return looks
 
-    def _look(self, number: int) -> dict[str, Any]:
-        """Validation and samples where they are due: what to add to the step's figures."""
-        config, extra = self.config, {}
-        last = number == config.train.steps
-        if last or number % config.validation.every == 0:
-            extra = self.journal.validate()
-        if config.samples is not None and (last or number % config.samples.every == 0):
-            self.journal.sample(number)
-        return extra
-
-    def _save(self, last: bool = False) -> None:
-        run = self.run_
-        if run.step > self.saved:
-            run.save(asynchronous=self.config.checkpoint.asynchronous and not last)
-            self.saved = run.step
-            self.journal.saved()
-        if last:
-            run.checkpoints.wait()
+    def hooks(self, run: Assembly) -> Sequence[StepHook]:
+        """None of its own."""
+        return ()

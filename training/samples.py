@@ -8,12 +8,45 @@ from typing import Any
 
 from model.decoder import Decoder
 from model.generate import generate
+from training.assembly import Assembly
 from training.config import Samples
 from training.run_folder import write_whole
 from training.tokenizers import Tokenizer, continuation, prompt_tokens
+from training.whole import whole_decoder
 
 TOP_K = 50
 """Tokens to draw from; GPT-2's published samples (Radford et al. 2019, section 3)."""
+
+SHOWN = 2
+SHOWN_CHARACTERS = 160
+
+
+class SamplesLook:
+    """Text from the model as it is: every rank gives its weights, the first one writes."""
+
+    def __init__(self, run: Assembly, settings: Samples) -> None:
+        self.every = settings.every
+        self.run = run
+        self.settings = settings
+
+    def __call__(self, number: int) -> dict[str, Any]:
+        """See `training.stage.Look`."""
+        run = self.run
+        decoder = whole_decoder(run.parallel, run.shape)
+        if decoder is None:
+            return {}
+        rows = write_samples(
+            decoder,
+            run.tokenizer,
+            self.settings,
+            seed=run.config.seed,
+            step=number,
+            path=run.folder.samples,
+        )
+        for row in rows[:SHOWN]:
+            text = " ".join((row["prompt"] + row["text"]).split())
+            run.notices.append(f"sample at step {number:,}: {text[:SHOWN_CHARACTERS]}")
+        return {}
 
 
 def write_samples(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 
@@ -28,10 +28,25 @@ class StepResult:
     z_loss: float
     """The z-term with its coefficient, nats a target."""
     targets: int
+    places: int
+    """Places that were computed, padding among them."""
     grad_norm: float
     """Before clipping."""
     lr: float
     skipped: Skipped = ""
+
+
+class StepHook(Protocol):
+    """What takes part in a step. Every rank calls each of them, in step."""
+
+    def before_forward(self, number: int) -> None:
+        """Step `number` begins."""
+
+    def after_backward(self, number: int) -> None:
+        """Gradients are there, summed over ranks, not yet clipped."""
+
+    def after_step(self, number: int) -> None:
+        """Weights were updated; not called where the step was skipped."""
 
 
 class Step:
@@ -44,23 +59,29 @@ class Step:
         optimizer: Optimizers,
         average: WeightAverage | None,
         guard: SpikeGuard,
+        hooks: Sequence[StepHook] = (),
     ) -> None:
         self.config = config
         self.parallel = parallel
         self.optimizer = optimizer
         self.average = average
         self.guard = guard
+        self.hooks = hooks
 
     def take(self, number: int, batches: Sequence[Batch]) -> StepResult:
         """Step `number`, counted from 1, on this rank's micro-batches."""
         train, optimizer = self.config.train, self.config.optimizer
         factor = learning_rate(self.config.schedule, train.steps, number - 1)
-        targets = self._count_targets(batches)
+        targets, places = self._count(batches)
         shared = max(targets, 1)
         self.optimizer.zero_grad()
+        for hook in self.hooks:
+            hook.before_forward(number)
         for layer in self._sparse_layers():
             layer.load.zero_()
         local = self.parallel.forward_backward(batches, float(shared), train.z_loss)
+        for hook in self.hooks:
+            hook.after_backward(number)
         cross_entropy, z = self.parallel.reduce_sums(local.double()).tolist()
         norm = self.parallel.clip_grad_norm(optimizer.clip_norm)
         loss = cross_entropy / shared
@@ -70,14 +91,20 @@ class Step:
             if self.average is not None:
                 self.average.update()
             self._balance_experts()
+            for hook in self.hooks:
+                hook.after_step(number)
         lr = optimizer.lr * factor
-        return StepResult(loss, train.z_loss * z / shared, targets, norm, lr, skipped)
+        return StepResult(loss, train.z_loss * z / shared, targets, places, norm, lr, skipped)
 
-    def _count_targets(self, batches: Sequence[Batch]) -> int:
-        count = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
-        whole = torch.tensor(count, dtype=torch.long, device=self.parallel.device)
+    def _count(self, batches: Sequence[Batch]) -> tuple[int, int]:
+        """Targets and places of the whole step."""
+        targets = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
+        places = sum(batch.labels.numel() for batch in batches)
+        counts = torch.tensor([targets, places], dtype=torch.long, device=self.parallel.device)
         # Ranks that share a sequence all hold its labels here.
-        return int(self.parallel.reduce_sums(whole).item()) // self.parallel.dims.cp
+        whole = self.parallel.reduce_sums(counts) // self.parallel.dims.cp
+        targets, places = whole.tolist()
+        return targets, places
 
     def _sparse_layers(self) -> Iterator[MoE]:
         return (layer for part in self.parallel.parts for layer in part.moe_layers())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 import torch
 
+from training.assembly import Assembly
 from training.data.batch import Batch
 from training.data.validation import ValidationSource
 from training.parallel.batch import on_device
@@ -22,6 +24,36 @@ class SourceLoss(NamedTuple):
     bits_per_byte: float | None
     """Bits a byte of text: independent of the tokenizer. None where targets stand for no text."""
     targets: int
+
+
+class ValidationLook:
+    """Losses on held-out samples, as `val_loss` and `bits_per_byte`, of all and by source.
+
+    With a moving average of the weights it is the average that is validated.
+    """
+
+    def __init__(self, run: Assembly, sources: Sequence[ValidationSource]) -> None:
+        """Keep the rows of this rank."""
+        parallel = run.parallel
+        self.every = run.config.validation.every
+        self.run = run
+        part, parts = parallel.data_rank, parallel.dims.data_ranks
+        self.sources = [held_here(source, part, parts) for source in sources]
+
+    def __call__(self, number: int) -> dict[str, Any]:
+        """See `training.stage.Look`."""
+        run = self.run
+        with ExitStack() as stack:
+            if run.average is not None:
+                stack.enter_context(run.average.swapped())
+            found = validate(run.parallel, self.sources, run.config.train.accumulation)
+        figures: dict[str, Any] = {}
+        for source, loss in found.items():
+            name = f"/{source}" if source else ""
+            figures[f"val_loss{name}"] = loss.loss
+            if loss.bits_per_byte is not None:
+                figures[f"bits_per_byte{name}"] = loss.bits_per_byte
+        return figures
 
 
 class HeldSource(NamedTuple):

@@ -16,7 +16,7 @@ from pipelines.cli.terminal import visible
 from schemas.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from training.pretrain import Outcome
+    from training.trainer import Outcome
 
 
 def register(app: typer.Typer) -> None:

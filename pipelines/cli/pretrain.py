@@ -13,7 +13,7 @@ from pipelines.cli.terminal import visible
 from schemas.errors import CorpusmillError, UsageError
 
 if TYPE_CHECKING:
-    from training.pretrain import Outcome
+    from training.trainer import Outcome
 
 TRAINING_PACKAGES = ("torch", "tokenizers", "safetensors")
 
@@ -48,8 +48,8 @@ def pretrain(
         from training.checkpoint.together import told_by_first
         from training.config import read_pretrain
         from training.metrics.environment import command
-        from training.pretrain import TrainingError
         from training.pretrain import pretrain as run
+        from training.trainer import TrainingError
     except ModuleNotFoundError as error:
         if error.name not in TRAINING_PACKAGES:
             raise

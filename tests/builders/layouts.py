@@ -113,7 +113,7 @@ def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Cour
     config = configuration(parallel, **train)
     world = distributed.get_world_size() if distributed.is_initialized() else 1
     dims = ParallelDims.of(config.parallel, world)
-    dims.check(config, model)
+    dims.check(config, model, LENGTH)
     built = ParallelModel.build(model, config, dims, torch.device("cpu"))
     optimizer = torch.optim.AdamW([p for _, p in built.named_parameters()], **ADAMW)
     losses, norms, gradients = [], [], {}

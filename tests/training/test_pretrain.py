@@ -14,8 +14,9 @@ pytest.importorskip("torch")
 
 from schemas.errors import InputError, UsageError
 from tests.builders.pretraining import config, losses, metrics, steps_saved, write_text
-from training.pretrain import TrainingError, pretrain
+from training.pretrain import pretrain
 from training.step import Step, StepResult
+from training.trainer import TrainingError
 
 
 @pytest.fixture

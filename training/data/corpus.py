@@ -156,6 +156,11 @@ class Corpus:
                     "train.steps, or raise epochs_max"
                 )
 
+    def describe(self, batch_size: int) -> str:
+        """Tokens of an epoch and of a step, for people."""
+        step = batch_size * self.sequence_length
+        return f"{self.tokens_per_epoch:,} tokens an epoch, {step:,} a step"
+
     def check_vocabulary(self, vocab_size: int) -> None:
         """Raises InputError when a model of `vocab_size` rows does not hold every token."""
         if vocab_size < self.vocab_size:

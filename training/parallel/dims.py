@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from model.config import ModelConfig
 from schemas.errors import UsageError
-from training.config import Parallel, PretrainConfig
+from training.config import Parallel, TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ class ParallelDims:
                 f"{-(-batch_size // needed) * needed} is the next that fits"
             )
 
-    def check(self, config: PretrainConfig, shape: ModelConfig) -> None:
-        """All checks of a pretraining run. Raises UsageError."""
-        self.check_model(shape, config.data.sequence_length)
+    def check(self, config: TrainingConfig, shape: ModelConfig, sequence_length: int) -> None:
+        """All checks of a run. Raises UsageError."""
+        self.check_model(shape, sequence_length)
         self.check_batch(config.train.batch_size, config.train.accumulation)
         if config.train.cpu_offload and (self.world_size == 1 or self.only_replicas):
             raise UsageError(
