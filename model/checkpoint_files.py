@@ -29,7 +29,7 @@ CHECKPOINTS = "checkpoints"
 SHAPE = "model.json"
 CHECKSUMS = "checksums.json"
 _STEP = re.compile(r"step-(\d+)")
-_PREFIX = "model."
+MODEL_PART = "model"
 
 
 def latest_checkpoint(run: Path) -> Path:
@@ -49,7 +49,7 @@ def latest_checkpoint(run: Path) -> Path:
 def incomplete(folder: Path) -> str | None:
     """What is wrong with the files of a checkpoint, None if they are there in their sizes. Their
     checksums are not computed."""
-    listed = _object(folder / CHECKSUMS)
+    listed = read_json(folder / CHECKSUMS)
     if listed is None:
         return f"{CHECKSUMS} is missing or damaged"
     for name in {SHAPE, ".metadata"} - listed.keys():
@@ -63,43 +63,44 @@ def incomplete(folder: Path) -> str | None:
     return None
 
 
-class CheckpointWeights:
-    """The weights of a checkpoint folder, by the names of `Decoder`.
+class CheckpointTensors:
+    """Shape and tensors of a checkpoint folder, by name.
 
     Only for checkpoints of your own: torch's index of a checkpoint is a pickle, which can run code.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Read shape and index, and check the names.
+    def __init__(self, folder: Path, part: str = MODEL_PART) -> None:
+        """Read shape and index. `part` may also be the moving average, `ema`.
 
-        Raises InputError for a damaged checkpoint, and one that is not of this shape.
+        Raises InputError for a damaged checkpoint.
         """
         self.folder = folder
         problem = incomplete(folder)
         if problem is not None:
             raise InputError(f"{folder}: {problem}")
         try:
-            self.config = checked(ModelConfig, _object(folder / SHAPE) or {}, str(folder / SHAPE))
+            self.config = checked(ModelConfig, read_json(folder / SHAPE) or {}, str(folder / SHAPE))
         except UsageError as error:
             raise InputError(str(error)) from error
+        self._prefix = f"{part}."
         self._reader = dcp.FileSystemReader(folder)
         self._stored = self._index()
-        expected = expected_shapes(self.config)
-        ignored = {"head.weight"} if self.config.tie_embeddings else set()
-        problem = differences({n: e for n, e in self._stored.items() if n not in ignored}, expected)
-        if problem is not None:
-            raise InputError(f"{folder}: {problem}")
+
+    @property
+    def shapes(self) -> dict[str, torch.Size]:
+        """Of the whole tensors."""
+        return {name: entry.size for name, entry in self._stored.items()}
 
     def tensor(self, name: str) -> Tensor:
-        """See `model.weights.Weights`."""
-        name = stored_name(name, self.config)
+        """A whole tensor, in the type it is stored in. Raises InputError."""
         entry = self._stored[name]
         target = torch.empty(entry.size, dtype=entry.properties.dtype)
         try:
             with warnings.catch_warnings():
                 # It warns that it is not distributed, which is what it is asked for.
                 warnings.simplefilter("ignore", UserWarning)
-                dcp.load({_PREFIX + name: target}, storage_reader=self._reader, no_dist=True)
+                named = {self._prefix + name: target}
+                dcp.load(named, storage_reader=self._reader, no_dist=True)
         except CheckpointException as error:
             cause = next(iter(error.failures.values()))[0]
             reason = " ".join(str(cause).split())
@@ -112,13 +113,36 @@ class CheckpointWeights:
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             raise InputError(f"{self.folder}: .metadata cannot be read: {error}") from error
         return {
-            name.removeprefix(_PREFIX): entry
+            name.removeprefix(self._prefix): entry
             for name, entry in found.items()
-            if name.startswith(_PREFIX) and isinstance(entry, TensorStorageMetadata)
+            if name.startswith(self._prefix) and isinstance(entry, TensorStorageMetadata)
         }
 
 
-def _object(path: Path) -> dict[str, Any] | None:
+class CheckpointWeights:
+    """The weights of a checkpoint folder, by the names of `Decoder`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read shape and index, and check the names.
+
+        Raises InputError for a damaged checkpoint, and one that is not of this shape.
+        """
+        self.folder = folder
+        self._tensors = CheckpointTensors(folder)
+        self.config = self._tensors.config
+        ignored = {"head.weight"} if self.config.tie_embeddings else set()
+        stored = {n: e for n, e in self._tensors.shapes.items() if n not in ignored}
+        problem = differences(stored, expected_shapes(self.config))
+        if problem is not None:
+            raise InputError(f"{folder}: {problem}")
+
+    def tensor(self, name: str) -> Tensor:
+        """See `model.weights.Weights`."""
+        return self._tensors.tensor(stored_name(name, self.config))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object, None where there is none that is whole."""
     try:
         tree = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -26,6 +26,10 @@ def initial_weight(config: ModelConfig, name: str, shape: torch.Size, seed: int)
     std = config.init_std
     if name.endswith(_INTO_RESIDUAL):
         std /= (2 * config.n_layers) ** 0.5
+    return torch.empty(shape).normal_(std=std, generator=generator_of(name, seed))
+
+
+def generator_of(name: str, seed: int) -> torch.Generator:
+    """What the weights of a name are drawn with."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.empty(shape).normal_(std=std, generator=generator)
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -33,7 +33,7 @@ class Weights(Protocol):
 def expected_shapes(config: ModelConfig) -> dict[str, torch.Size]:
     """Names and shapes of all that a model of this shape stores: parameters and persistent
     buffers, a tied head left out."""
-    shapes = {name: tensor.shape for name, tensor in _hollow(config).state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in hollow(config).state_dict().items()}
     if config.tie_embeddings:
         del shapes["head.weight"]
     return shapes
@@ -62,7 +62,7 @@ def build(weights: Weights, device: torch.device, dtype: torch.dtype) -> Decoder
     It is laid out without memory, and each tensor takes its place as it is read: at no time is
     there more than the model and one tensor. Raises InputError.
     """
-    decoder = _hollow(weights.config)
+    decoder = hollow(weights.config)
     for name, shape in expected_shapes(weights.config).items():
         tensor = weights.tensor(name)
         if tensor.shape != shape:
@@ -79,7 +79,8 @@ def build(weights: Weights, device: torch.device, dtype: torch.dtype) -> Decoder
     return decoder.eval()
 
 
-def _hollow(config: ModelConfig) -> Decoder:
+def hollow(config: ModelConfig) -> Decoder:
+    """A decoder without memory: names and shapes."""
     with torch.device("meta"):
         return Decoder(config)
 

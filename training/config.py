@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from model.adapters.config import LoraConfig, PromptTuning
 from model.config import ModelConfig, Section
 from model.presets import PRESETS
 from schemas.checked import checked
@@ -166,6 +167,8 @@ class TrainingConfig(Section):
     schedule: Schedule = Schedule()
     parallel: Parallel = Parallel()
     checkpoint: Checkpoint = Checkpoint()
+    lora: LoraConfig | None = None
+    prompt_tuning: PromptTuning | None = None
     validation: Validation = Validation()
 
     def shape(self, vocab_size: int) -> ModelConfig:

@@ -1,0 +1,1 @@
+"""Parameter-efficient training: small weights beside a frozen model. Imports no torch."""
