@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InputError, UsageError
 from stages.tokens.megatron import TokenArray
+from training.tokenizers.contract import Marker
 
 EOS = 256
+
+EOS_NAME = "<eos>"
+"""What templates of conversations and other programs call it; as a text it is five bytes."""
 
 NOTE = json.dumps({"type": "byte", "vocab_size": EOS + 1, "eos_id": EOS}, sort_keys=True) + "\n"
 """What byte.json holds, in a run or beside shards."""
@@ -23,6 +28,8 @@ class ByteTokenizer:
     vocab_size = EOS + 1
     eos_id = EOS
     bos_id: int | None = None
+    token_names: Mapping[str, str] = MappingProxyType({"eos_token": EOS_NAME})
+    markers: Mapping[str, Marker] = MappingProxyType({EOS_NAME: Marker(EOS, control=True)})
 
     def encode(self, text: str) -> TokenArray:
         """Its bytes. Raises InputError for lone surrogates."""
@@ -31,6 +38,10 @@ class ByteTokenizer:
         except UnicodeEncodeError:
             raise InputError("bytes cannot encode a text with lone surrogates") from None
         return np.frombuffer(data, dtype=np.uint8).astype(np.uint16)
+
+    def encode_parts(self, parts: Sequence[int | str]) -> list[list[int]]:
+        """Ids of each part."""
+        return [[part] if isinstance(part, int) else self.encode(part).tolist() for part in parts]
 
     def decode(self, tokens: Sequence[int] | npt.NDArray[np.integer]) -> str:
         """Bytes that are no UTF-8 become U+FFFD. Raises UsageError for ids above 256."""

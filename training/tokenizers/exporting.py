@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import InputError, OutputError
+from training.tokenizers.byte_tokenizer import EOS_NAME
 from training.tokenizers.contract import Tokenizer
 from training.tokenizers.huggingface import SETTINGS
 from training.tokenizers.loading import BYTE_FILE, JSON_FILE, find_tokenizer, load_tokenizer
-
-BYTE_EOS = "<eos>"
 
 
 def export_tokenizer(place: str | Path, folder: Path) -> Tokenizer:
@@ -41,8 +40,8 @@ def _export_bytes(path: Path, loaded: Tokenizer, folder: Path) -> None:
     from training.tokenizers.fast_tokenizer import of_bytes
 
     shutil.copyfile(path, folder / BYTE_FILE)
-    of_bytes(loaded.eos_id, BYTE_EOS).save(str(folder / JSON_FILE))
-    _write_settings(folder, {"eos_token": BYTE_EOS})
+    of_bytes(loaded.eos_id, EOS_NAME).save(str(folder / JSON_FILE))
+    _write_settings(folder, {"eos_token": EOS_NAME})
 
 
 def _export_sentencepiece(path: Path, loaded: Tokenizer, folder: Path) -> None:

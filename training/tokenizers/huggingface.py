@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import InputError, UsageError
 from stages.tokens.megatron import TokenArray
+from training.tokenizers.contract import Marker, encode_after, is_markup
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SETTINGS = "tokenizer_config.json"
 """The file that names BOS and EOS beside a tokenizer.json."""
@@ -58,6 +63,7 @@ class HuggingFaceTokenizer:
         bos = _text(settings.get("bos_token"))
         self.bos_token: str | None = bos if bos in vocabulary else None
         self.bos_id: int | None = None if bos is None else vocabulary.get(bos)
+        self._settings = settings
         self._dtype = np.uint16 if self.vocab_size <= 1 << 16 else np.uint32
 
     @property
@@ -66,10 +72,71 @@ class HuggingFaceTokenizer:
         ids = self._tokenizer.encode("", add_special_tokens=True).ids
         return self.bos_id is not None and ids[:1] == [self.bos_id]
 
+    @cached_property
+    def token_names(self) -> Mapping[str, str]:
+        """All that the settings name (`unk_token`, `pad_token`, ...), and BOS and EOS."""
+        told = {key: _text(value) for key, value in self._settings.items() if _is_name(key, value)}
+        known = {key: name for key, name in told.items() if name is not None}
+        bos = {} if self.bos_token is None else {"bos_token": self.bos_token}
+        return {**known, **bos, "eos_token": self.eos_token}
+
+    @cached_property
+    def markers(self) -> Mapping[str, Marker]:
+        """The added tokens, and BOS and EOS; those that the file calls special are for control."""
+        ends = {self.eos_token: Marker(self.eos_id, control=True)}
+        if self.bos_token is not None and self.bos_id is not None:
+            ends[self.bos_token] = Marker(self.bos_id, control=True)
+        return ends | {
+            token["content"]: Marker(
+                token["id"], token["special"], token["lstrip"], token["rstrip"]
+            )
+            for token in self._tree.get("added_tokens") or ()
+            if is_markup(token["content"], token["special"])
+        }
+
     def encode(self, text: str) -> TokenArray:
-        """Ids of a text, without BOS and EOS. Raises InputError for lone surrogates."""
+        """Ids of a text, without BOS and EOS; names of special tokens in it become their ids.
+        Raises InputError for lone surrogates."""
+        return self._encode(self._tokenizer, text)
+
+    def encode_parts(self, parts: Sequence[int | str]) -> list[list[int]]:
+        """Ids of each part. Where the file puts a space in front of a text, it does so at the
+        start, after ids if it does after special tokens, and never where text follows text."""
+        adds_space, also_after_ids = self._spaces_in_front
+        found: list[list[int]] = []
+        bare = False
+        for part in parts:
+            if isinstance(part, int):
+                found.append([part])
+                bare = not also_after_ids
+                continue
+            ids = encode_after(self._spell, part) if bare and adds_space else self._spell(part)
+            found.append(ids.tolist())
+            bare = bare or bool(part)
+        return found
+
+    @cached_property
+    def _speller(self) -> Tokenizer:
+        """The same tokenizer, blind for special tokens in a text."""
+        from tokenizers import Tokenizer
+
+        speller = Tokenizer.from_str(self._tokenizer.to_str())
+        speller.encode_special_tokens = True
+        return speller
+
+    @cached_property
+    def _spaces_in_front(self) -> tuple[bool, bool]:
+        """Whether texts get a space in front, and whether those after a special token do."""
+        first = self.encode("a").tolist()
+        second = self.encode(self.eos_token + "a").tolist()[1:]
+        return first != encode_after(self.encode, "a").tolist(), second == first
+
+    def _spell(self, text: str) -> TokenArray:
+        return self._encode(self._speller, text)
+
+    def _encode(self, tokenizer: Tokenizer, text: str) -> TokenArray:
         try:
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            ids = tokenizer.encode(text, add_special_tokens=False).ids
         except (UnicodeEncodeError, TypeError):
             raise InputError(f"{self._name} cannot encode a text with lone surrogates") from None
         return np.array(ids, dtype=self._dtype)
@@ -123,6 +190,10 @@ def read_settings(folder: Path) -> dict[str, Any]:
 def _text(token: str | dict[str, Any] | None) -> str | None:
     """A special token as text: it may be given with its flags."""
     return token.get("content") if isinstance(token, dict) else token
+
+
+def _is_name(key: str, value: Any) -> bool:
+    return key.endswith("_token") and isinstance(value, str | dict)
 
 
 def _has_type(part: Any, name: str) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import InputError, OutputError
-from stages.tokens.tokenizer import Tokenizer as SentencePieceTokenizer
 from training.tokenizers.byte_tokenizer import NOTE, ByteTokenizer
 from training.tokenizers.contract import Tokenizer
 from training.tokenizers.huggingface import SETTINGS, HuggingFaceTokenizer, read_settings
+from training.tokenizers.sentencepiece_model import SentencePieceTokenizer
 
 BYTE = "byte"
 
@@ -37,7 +37,9 @@ def load_tokenizer(spec: str | Path) -> Tokenizer:
     kind = _kind(path)
     if kind == BYTE_FILE:
         return ByteTokenizer()
-    return HuggingFaceTokenizer(path) if kind == JSON_FILE else SentencePieceTokenizer.load(path)
+    if kind == JSON_FILE:
+        return HuggingFaceTokenizer(path)
+    return SentencePieceTokenizer(_read(path), str(path))
 
 
 def find_tokenizer(place: str | Path) -> Path:
@@ -48,7 +50,7 @@ def find_tokenizer(place: str | Path) -> Path:
         if place.exists():
             return place
         raise InputError(f"no tokenizer at {place}: give a file, a run, or the word {BYTE}")
-    for folder in _folders(place):
+    for folder in tokenizer_folders(place):
         for name in _FILES:
             if (folder / name).is_file():
                 return folder / name
@@ -86,7 +88,8 @@ def save_tokenizer(spec: str | Path, folder: str | Path) -> Path:
     return _write(folder, kind, _read(path))
 
 
-def _folders(place: Path) -> Iterator[Path]:
+def tokenizer_folders(place: Path) -> Iterator[Path]:
+    """Where the tokenizer of a run, a checkpoint of one, or a Hugging Face folder may lie."""
     yield place / FOLDER
     yield place
     if place.resolve().parent.name == "checkpoints":
