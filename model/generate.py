@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -21,11 +21,11 @@ class Completion(NamedTuple):
     """What a prompt was continued with."""
 
     tokens: list[int]
-    """Without the prompt; with the end-of-sequence token where that came."""
+    """Without the prompt; with the end-of-sequence token where one came."""
     logprobs: list[float]
     """Log-probability of each under the distribution it was drawn from (`Sampling`)."""
     finish_reason: Literal["stop", "length"]
-    """The end-of-sequence token came, or there are max_new_tokens."""
+    """An end-of-sequence token came, or there are max_new_tokens."""
 
 
 def generate(
@@ -36,16 +36,18 @@ def generate(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    eos_id: int | None = None,
+    eos_id: int | Collection[int] | None = None,
     seed: int = 0,
 ) -> list[Completion]:
-    """Continue each prompt. Row i draws from (seed, i) alone: the other prompts have no say.
+    """Continue each prompt up to one of `eos_id`. Row i draws from (seed, i) alone: the other
+    prompts have no say.
 
     The decoder is called alike on all ranks that call this alike. Raises UsageError for an empty
     prompt, for settings that mean nothing, and where prompt and new tokens exceed max_seq_len.
     """
     sampling = Sampling(temperature, top_k, top_p)
     _check(decoder.config, prompts, max_new_tokens, sampling)
+    ends = _ends(eos_id)
     tokens: list[list[int]] = [[] for _ in prompts]
     logprobs: list[list[float]] = [[] for _ in prompts]
     stopped = [False] * len(prompts)
@@ -57,7 +59,7 @@ def generate(
                 if not stopped[row]:
                     tokens[row].append(token)
                     logprobs[row].append(logprob)
-                    stopped[row] = token == eos_id
+                    stopped[row] = token in ends
             if all(stopped[row] for row in rows):
                 break
     return [
@@ -74,7 +76,7 @@ def stream(
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    eos_id: int | None = None,
+    eos_id: int | Collection[int] | None = None,
     seed: int = 0,
 ) -> Iterator[int]:
     """The tokens that `generate` gives for one prompt, each as soon as it is there.
@@ -84,7 +86,7 @@ def stream(
     sampling = Sampling(temperature, top_k, top_p)
     _check(decoder.config, [prompt], max_new_tokens, sampling)
     steps = _steps(decoder, [prompt], max_new_tokens, sampling, [generator_of(seed, 0)])
-    return _until(eos_id, (tokens[0] for tokens, _ in steps))
+    return _until(_ends(eos_id), (tokens[0] for tokens, _ in steps))
 
 
 def generator_of(seed: int, row: int) -> torch.Generator:
@@ -94,10 +96,16 @@ def generator_of(seed: int, row: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
 
 
-def _until(last: int | None, tokens: Iterable[int]) -> Iterator[int]:
+def _ends(eos_id: int | Collection[int] | None) -> frozenset[int]:
+    if eos_id is None:
+        return frozenset()
+    return frozenset((eos_id,) if isinstance(eos_id, int) else eos_id)
+
+
+def _until(ends: frozenset[int], tokens: Iterable[int]) -> Iterator[int]:
     for token in tokens:
         yield token
-        if token == last:
+        if token in ends:
             return
 
 

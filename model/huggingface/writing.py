@@ -34,13 +34,14 @@ def save_huggingface(
     *,
     dtype: torch.dtype | None = None,
     bos_id: int | None = None,
-    eos_id: int | None = None,
+    eos_id: int | Sequence[int] | None = None,
 ) -> None:
     """Write `config.json`, safetensors and `generation_config.json`, and copy tokenizer files.
 
     `state` gives the whole tensors of a decoder by name, in any order, each looked at once: no
     more than `max_shard_bytes` of them are held. A tied head may be given or not. `dtype` is the
-    type of all tensors there, by default their own. The folder must hold no weights yet.
+    type of all tensors there, by default their own. Each of several `eos_id` ends what transformers
+    generates. The folder must hold no weights yet.
 
     Raises UsageError that names the key of a model no family has, InputError for a tensor that is
     missing, too much or of another shape, OutputError when the folder cannot be written.

@@ -135,6 +135,19 @@ def test_the_end_of_sequence_ends_its_own_row_only() -> None:
     assert found[0].finish_reason == "stop"
 
 
+def test_any_of_several_ends_is_one() -> None:
+    decoder = decoder_of()
+    (free,) = generate(decoder, PROMPTS[:1], max_new_tokens=8, temperature=0)
+    ends = {free.tokens[3], free.tokens[5]}
+    end = min(free.tokens.index(token) for token in ends) + 1
+    (found,) = generate(decoder, PROMPTS[:1], max_new_tokens=8, temperature=0, eos_id=ends)
+    assert (found.tokens, found.finish_reason) == (free.tokens[:end], "stop")
+    streamed = stream(decoder, PROMPTS[0], max_new_tokens=8, temperature=0, eos_id=list(ends))
+    assert list(streamed) == found.tokens
+    (never,) = generate(decoder, PROMPTS[:1], max_new_tokens=8, temperature=0, eos_id=())
+    assert (never.tokens, never.finish_reason) == (free.tokens, "length")
+
+
 def test_no_prompts_give_no_completions() -> None:
     assert generate(decoder_of(), [], max_new_tokens=3) == []
 

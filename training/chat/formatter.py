@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from schemas.chat import Conversation, Message
-from schemas.errors import InputError, OutputError, UsageError
+from schemas.errors import InputError, UsageError
 from training.chat.renderer import Layout, Renderer
 from training.chat.soundness import Findings, examine, lacking, with_eos_as_end
-from training.chat.template import TEMPLATE_FILE, ChatTemplate, find_template, load_template
+from training.chat.template import ChatTemplate, find_template, load_template
 from training.tokenizers import Tokenizer
 from training.tokenizers.loading import tokenizer_folders
 
@@ -86,15 +85,7 @@ class ChatFormatter:
     def save(self, folder: str | Path) -> Path:
         """Write the template into `folder` (RUN/tokenizer), as it is used here; returns the file.
         Raises OutputError."""
-        path = Path(folder) / TEMPLATE_FILE
-        part = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(self.template.source, "utf-8")
-            os.replace(part, path)
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}") from error
-        return path
+        return self.template.save(folder)
 
     def _tokens(self, layout: Layout) -> tuple[list[int], list[int | None]]:
         """Ids, and the message of which each is the answer."""

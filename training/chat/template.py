@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -10,13 +11,10 @@ from typing import Any, NamedTuple
 
 from jinja2.exceptions import TemplateError, TemplateSyntaxError
 
-from schemas.errors import InputError, UsageError
+from schemas.errors import InputError, OutputError, UsageError
 from training.chat.environment import BEGIN, END, chat_environment
-
-TEMPLATE_FILE = "chat_template.jinja"
-"""In a run's tokenizer/ and in a Hugging Face folder."""
-
-_SETTINGS = "tokenizer_config.json"
+from training.tokenizers.huggingface import SETTINGS
+from training.tokenizers.loading import CHAT_TEMPLATE
 
 _RAISED = (
     *(TemplateError, ArithmeticError, AttributeError, LookupError),
@@ -72,6 +70,18 @@ class ChatTemplate:
             raise InputError(f"the template {self.name} refuses: {said}") from error
         return _without_marks(text, begin, end)
 
+    def save(self, folder: str | Path) -> Path:
+        """Write the source into a folder; returns the file. Raises OutputError."""
+        path = Path(folder) / CHAT_TEMPLATE
+        part = path.with_name(f".{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(self.source, "utf-8")
+            os.replace(part, path)
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        return path
+
 
 def load_template(spec: str | Path) -> ChatTemplate:
     """A packaged template by name, or one from a file: Jinja, or a JSON object with the key
@@ -87,7 +97,7 @@ def load_template(spec: str | Path) -> ChatTemplate:
     if path.is_dir():
         found = find_template([path])
         if found is None:
-            raise InputError(f"{path}: has no {TEMPLATE_FILE} and no chat_template in {_SETTINGS}")
+            raise InputError(f"{path}: has no {CHAT_TEMPLATE} and no chat_template in {SETTINGS}")
         return found
     if not path.exists():
         raise UsageError(f"template: {spec} is none of {', '.join(packaged)}, and no file")
@@ -102,10 +112,10 @@ def load_template(spec: str | Path) -> ChatTemplate:
 def find_template(folders: Sequence[Path]) -> ChatTemplate | None:
     """The template of the first folder that has one. Raises UsageError, InputError."""
     for folder in folders:
-        path = folder / TEMPLATE_FILE
+        path = folder / CHAT_TEMPLATE
         if path.is_file():
             return ChatTemplate(_read(path), str(path))
-        settings = folder / _SETTINGS
+        settings = folder / SETTINGS
         found = _of_settings(settings) if settings.is_file() else None
         if found is not None:
             return found

@@ -11,6 +11,8 @@ import yaml
 
 from model.huggingface import load_huggingface, save_huggingface
 from schemas.errors import InputError
+from training.chat.formatter import find_formatter
+from training.chat.template import find_template
 from training.checkpoint.checkpoints import Checkpoints
 from training.checkpoint.folder import CheckpointRef
 from training.checkpoint.new_folder import new_folder
@@ -18,6 +20,7 @@ from training.checkpoint.tensors import each_tensor
 from training.optim.parameters import model_state
 from training.tokenizers import find_tokenizer, save_tokenizer
 from training.tokenizers.exporting import export_tokenizer
+from training.tokenizers.loading import tokenizer_folders
 
 Notice = Callable[[str], None]
 CHECKPOINTS = "checkpoints"
@@ -61,20 +64,23 @@ def export_huggingface(
 
     with new_folder(output) as partial:
         tokenizer = export_tokenizer(run, partial)
+        chat = find_formatter(run, tokenizer)
+        turns = set() if chat is None else chat.stop_ids - {tokenizer.eos_id}
         save_huggingface(
             shape,
             map(counted, each_tensor(ref, averaged=averaged)),
             partial,
             dtype=dtype,
             bos_id=tokenizer.bos_id,
-            eos_id=tokenizer.eos_id,
+            eos_id=[tokenizer.eos_id, *sorted(turns)] if turns else tokenizer.eos_id,
         )
     return Exported(ref.step, parameters, str(dtype).removeprefix("torch."), averaged)
 
 
 def import_huggingface(folder: Path, output: Path, notice: Notice = lambda line: None) -> int:
     """Make a run folder of a Hugging Face folder: the weights in float32 as the checkpoint of step
-    0, the tokenizer, and a config.yaml that says where they are from. Returns the parameters.
+    0, tokenizer and chat template, and a config.yaml that says where they are from. Returns the
+    number of parameters.
 
     `pretrain` starts from it (`init`), `generate` runs it. Raises UsageError for an output that is
     not empty, InputError, OutputError.
@@ -105,6 +111,9 @@ def _import_tokenizer(folder: Path, partial: Path, notice: Notice) -> str | None
         notice(f"{folder}: no tokenizer.json and no tokenizer.model: the run has no tokenizer")
         return None
     save_tokenizer(found, partial / TOKENIZER)
+    template = find_template(list(tokenizer_folders(folder)))
+    if template is not None:
+        template.save(partial / TOKENIZER)
     return str(found)
 
 

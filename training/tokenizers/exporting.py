@@ -11,13 +11,19 @@ from schemas.errors import InputError, OutputError
 from training.tokenizers.byte_tokenizer import EOS_NAME
 from training.tokenizers.contract import Tokenizer
 from training.tokenizers.huggingface import SETTINGS
-from training.tokenizers.loading import BYTE_FILE, JSON_FILE, find_tokenizer, load_tokenizer
+from training.tokenizers.loading import (
+    BYTE_FILE,
+    CHAT_TEMPLATE,
+    JSON_FILE,
+    find_tokenizer,
+    load_tokenizer,
+)
 
 
 def export_tokenizer(place: str | Path, folder: Path) -> Tokenizer:
     """Write the tokenizer of `place` (see `find_tokenizer`) into a Hugging Face folder, which has
-    to be there: the file itself, tokenizer.json and tokenizer_config.json. Texts get neither BOS
-    nor EOS, as in training.
+    to be there: the file itself, tokenizer.json, tokenizer_config.json, and the run's chat
+    template. Texts get neither BOS nor EOS, as in training.
 
     A SentencePiece model of words or characters has no tokenizer.json; it is copied alone.
     Raises InputError without a tokenizer, OutputError when the folder does not take it.
@@ -31,6 +37,9 @@ def export_tokenizer(place: str | Path, folder: Path) -> Tokenizer:
             _copy_json(path, folder)
         else:
             _export_sentencepiece(path, loaded, folder)
+        template = path.with_name(CHAT_TEMPLATE)
+        if template.is_file():
+            shutil.copyfile(template, folder / CHAT_TEMPLATE)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
     return loaded

@@ -21,6 +21,9 @@ FOLDER = "tokenizer"
 BYTE_FILE = "byte.json"
 JSON_FILE = "tokenizer.json"
 SENTENCEPIECE_FILE = "tokenizer.model"
+CHAT_TEMPLATE = "chat_template.jinja"
+"""Beside the tokenizer of a run or in a Hugging Face folder: how conversations become text."""
+
 _FILES = (BYTE_FILE, JSON_FILE, SENTENCEPIECE_FILE)
 
 
