@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from schemas.run import FunnelStep, PhaseCounts, ShardSummary
+from schemas.run import BenchmarkRecord, FunnelStep, PhaseCounts, ShardSummary
 from schemas.shards import ShardManifestV1
 
 VERSIONED_PACKAGES = (
@@ -34,6 +34,9 @@ VERSIONED_PACKAGES = (
 PAGE_STAGES = ("read", "page", "url", "gate", "extract", "language", "quality")
 """Order of the steps of phase 1 in the funnel."""
 
+DEDUP_RULES, DECONTAMINATION_RULES = "dedup.", "decontamination."
+"""What the names of rules begin with that phase finish carries out."""
+
 Markers = dict[str, dict[str, Any]]
 
 
@@ -50,6 +53,27 @@ def total(markers: Iterable[dict[str, Any]], field: str) -> Counter[str]:
     for content in markers:
         result.update(content.get(field, {}))
     return result
+
+
+def duplicates(finished: Markers) -> Counter[str]:
+    """Documents that finish dropped as duplicates, by rule."""
+    return _of_kind(finished, DEDUP_RULES)
+
+
+def contaminations(finished: Markers) -> Counter[str]:
+    """Documents that finish dropped for what they share with a benchmark, by rule."""
+    return _of_kind(finished, DECONTAMINATION_RULES)
+
+
+def _of_kind(finished: Markers, kind: str) -> Counter[str]:
+    rules = total(finished.values(), "rules")
+    return Counter({rule: count for rule, count in rules.items() if rule.startswith(kind)})
+
+
+def benchmarks(finished: Markers) -> list[BenchmarkRecord]:
+    """What documents were compared with: every task says the same."""
+    said: list[Any] = next((content["benchmarks"] for content in finished.values()), [])
+    return [BenchmarkRecord.model_validate(fields) for fields in said]
 
 
 def phase(name: str, counts: Counter[str], clock: Clock) -> PhaseCounts:
@@ -79,18 +103,22 @@ def funnel(extract: Markers, phases: list[PhaseCounts], rules: Counter[str]) -> 
         row = FunnelStep(step=stage, rejected=rejected[stage], errors=errors[stage], kept=left)
         steps.append(row)
     for later in phases[1:]:
-        methods = {r: n for r, n in rules.items() if r.startswith("dedup.")}
-        if later.name == "dedup" and methods:
-            for rule in sorted(methods, key=_method_order):
-                left -= methods[rule]
-                steps.append(FunnelStep(step=rule, rejected=methods[rule], errors=0, kept=left))
-        elif later.rejected or later.errors:
-            left -= later.rejected + later.errors
-            row = FunnelStep(
-                step=later.name, rejected=later.rejected, errors=later.errors, kept=left
-            )
-            steps.append(row)
+        for name, turned_down, failed in _steps_of(later, rules):
+            left -= turned_down + failed
+            if turned_down or failed:
+                row = FunnelStep(step=name, rejected=turned_down, errors=failed, kept=left)
+                steps.append(row)
     return steps
+
+
+def _steps_of(later: PhaseCounts, rules: Counter[str]) -> list[tuple[str, int, int]]:
+    """(name, rejected, errors) of what a phase after the first does to documents."""
+    if later.name == "dedup":
+        methods = [rule for rule in rules if rule.startswith(DEDUP_RULES)]
+        return [(rule, rules[rule], 0) for rule in sorted(methods, key=_method_order)]
+    if later.name == "finish":
+        return [("finish", 0, later.errors), ("decontamination", later.rejected, 0)]
+    return [(later.name, later.rejected, later.errors)]
 
 
 def _method_order(rule: str) -> int:

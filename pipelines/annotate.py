@@ -9,6 +9,7 @@ from pipelines.curate import CurateRequest, settings_of, start
 from pipelines.phases.annotate import AnnotateDoFn
 from pipelines.record import PhaseWork
 from pipelines.run import Run
+from schemas.recipe import Recipe
 from schemas.run import RunRecordV1
 from stages.refine import RefineAssets
 
@@ -34,6 +35,10 @@ class AnnotatedRun(Run):
         """What makes the documents out of a task."""
         workers = self.settings.workers
         return AnnotateDoFn(self.workspace, self.plan.recipe, assets, workers, Shared())
+
+    def finishing_recipe(self) -> Recipe:
+        """Without decontamination: every document stays."""
+        return self.plan.recipe.model_copy(update={"decontamination": None})
 
     def say_curve(self) -> None:
         """No deduplication, no curve."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipelines import storage
 from pipelines.account import versions
+from pipelines.benchmarks import load_index
 from pipelines.children import setup_scrubber
 from schemas.errors import InputError, OutputError
 from schemas.recipe import Recipe
@@ -43,6 +44,7 @@ def check_assets(recipe: Recipe) -> None:
     """
     UrlRules(recipe.url.model_copy(update={"blocklist": None}), None)
     setup_scrubber(recipe.pii)
+    load_index(recipe.decontamination)
     if recipe.tokenizer.model is not None:
         Tokenizer(storage.read_bytes(recipe.tokenizer.model), recipe.tokenizer.model)
 
@@ -99,6 +101,8 @@ def stamp(recipe: Recipe) -> str:
     digest = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
     named = [entry.file for entry in recipe.url.lists]
     named += [path for path in (recipe.tokenizer.model,) if path is not None]
+    if recipe.decontamination is not None:
+        named += [benchmark.file for benchmark in recipe.decontamination.benchmarks]
     model = model_path(recipe.language.model)
     for path in (*named, str(model)):
         with storage.open_input(path) as handle:

@@ -10,11 +10,13 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.pool import KillablePool, Killed, Limits
 from schemas.page import Page
 from schemas.recipe import Pii, Recipe
 from schemas.verdict import Outcome
+from stages.decontamination import Match, NgramIndex
 from stages.refine import RefineAssets, Refiner
 from stages.rejudge import Rejudger
 
@@ -22,8 +24,21 @@ RefinePool = KillablePool[Page, Outcome]
 
 RejudgePool = KillablePool[Outcome, Outcome]
 
-Scrubbed = tuple[str, dict[str, int], float]
-"""Text, counts by kind, CPU seconds."""
+
+class Scrubbed(NamedTuple):
+    """A text on its way to the documents."""
+
+    text: str
+    """Without the personal data that was found."""
+    found: dict[str, int]
+    """Kind of personal data -> how many were replaced."""
+    match: Match | None = None
+    """The benchmark's record that the text shares too much with."""
+    seconds: float = 0.0
+    """CPU time of scrubbing."""
+    match_seconds: float = 0.0
+    """CPU time of comparing with benchmarks."""
+
 
 ScrubPool = KillablePool[str, Scrubbed | Killed]
 
@@ -42,9 +57,9 @@ def rejudge_pool(
     return KillablePool(workers, setup_rejudger, (recipe, annotated, assets), _limits(recipe))
 
 
-def scrub_pool(recipe: Recipe, workers: int) -> ScrubPool:
-    """Children that replace personal data under the same limits."""
-    return KillablePool(workers, setup_scrubber, (recipe.pii,), _limits(recipe))
+def scrub_pool(recipe: Recipe, index: NgramIndex | None, workers: int) -> ScrubPool:
+    """Children that replace personal data, and compare with benchmarks, under the same limits."""
+    return KillablePool(workers, setup_scrubber, (recipe.pii, index), _limits(recipe))
 
 
 def setup_refiner(
@@ -61,30 +76,38 @@ def setup_rejudger(
     return Rejudger(recipe, annotated, assets).rejudge
 
 
-def setup_scrubber(settings: Pii) -> Callable[[str], Scrubbed | Killed]:
+def setup_scrubber(
+    settings: Pii, index: NgramIndex | None = None
+) -> Callable[[str], Scrubbed | Killed]:
     """What each child calls once. Presidio's recognizers are slow to import: only when the recipe
     asks for any kind.
 
     The function raises nothing: a document that cannot be scrubbed must cost that document (it
     may not be kept as it is) and not the run.
     """
-    if not settings.kinds:
-        return _unchanged
-    from stages.pii import Scrubber
-
-    scrubber = Scrubber(settings)
+    replace = _replacer(settings)
 
     def scrub(text: str) -> Scrubbed | Killed:
         begun = time.process_time()
         try:
-            scrubbed, counts = scrubber.scrub(text)
+            scrubbed, counts = replace(text)
+            replaced = time.process_time()
+            match = None if index is None else index.find(scrubbed)
         except MemoryError:
             return Killed("out_of_memory", "the text needs more than extract.memory_mb")
         except Exception as error:  # noqa: BLE001 (becomes a row of errors/)
             return Killed("internal_error", _place_of(error))
-        return scrubbed, counts, time.process_time() - begun
+        return Scrubbed(scrubbed, counts, match, replaced - begun, time.process_time() - replaced)
 
     return scrub
+
+
+def _replacer(settings: Pii) -> Callable[[str], tuple[str, dict[str, int]]]:
+    if not settings.kinds:
+        return _unchanged
+    from stages.pii import Scrubber
+
+    return Scrubber(settings).scrub
 
 
 def _place_of(error: Exception) -> str:
@@ -93,8 +116,8 @@ def _place_of(error: Exception) -> str:
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
-def _unchanged(text: str) -> Scrubbed:
-    return text, {}, 0.0
+def _unchanged(text: str) -> tuple[str, dict[str, int]]:
+    return text, {}
 
 
 def _limits(recipe: Recipe) -> Limits:

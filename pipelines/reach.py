@@ -33,8 +33,8 @@ LOOPBACK = "LOOPBACK"
 _SPARK_LOCAL = re.compile(r"local(\[.+\])?")
 _FLINK_LOCAL = frozenset({"[local]", "[auto]"})
 
-URL_LISTS, LANGUAGE_MODEL = "url.lists", "language.model"
-_RECIPE_FILES = frozenset({URL_LISTS, LANGUAGE_MODEL})
+URL_LISTS, LANGUAGE_MODEL, BENCHMARKS = "url.lists", "language.model", "decontamination.benchmarks"
+_RECIPE_FILES = frozenset({URL_LISTS, LANGUAGE_MODEL, BENCHMARKS})
 
 REMOTE_WORKERS = 1
 """Children of one worker process elsewhere: there the runner starts a process a core."""
@@ -85,6 +85,8 @@ def paths_of(
     named = [NamedPath(URL_LISTS, entry.file) for entry in recipe.url.lists]
     if recipe.language.model not in PACKAGED:
         named.append(NamedPath(LANGUAGE_MODEL, recipe.language.model))
+    if recipe.decontamination is not None:
+        named += [NamedPath(BENCHMARKS, entry.file) for entry in recipe.decontamination.benchmarks]
     yield from (entry for entry in named if not entry.path.startswith(cache))
 
 

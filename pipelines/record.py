@@ -43,6 +43,7 @@ def build_record(
     whole = clocks.spent(WHOLE)
     rules = account.total(work.extracted.values(), "rules")
     rules.update(_carried_out(work))
+    rules.update(account.contaminations(work.finished))
     errors = account.total(work.extracted.values(), "error_kinds")
     errors.update(account.total(work.finished.values(), "error_kinds"))
     record = RunRecordV1(
@@ -61,6 +62,7 @@ def build_record(
         notes=dict(account.total(work.extracted.values(), "notes").most_common()),
         languages=dict(account.total(work.finished.values(), "languages").most_common()),
         pii=dict(account.total(work.finished.values(), "pii")),
+        benchmarks=account.benchmarks(work.finished),
         shards=account.shard_summaries(work.manifest),
         fingerprint=work.manifest.fingerprint if work.manifest else None,
         cpu_seconds_by_step={name: round(n, 4) for name, n in _steps(work).most_common()},
@@ -78,8 +80,9 @@ def build_record(
 def _phases(work: PhaseWork, clocks: Clocks) -> list[PhaseCounts]:
     finish_counts = account.total(work.finished.values(), "counts")
     # Dedup decides and finish carries it out: each rejection is counted once, in dedup.
-    finish_counts["in"] -= finish_counts["rejected"]
-    finish_counts["rejected"] = 0
+    duplicates = account.duplicates(work.finished).total()
+    finish_counts["in"] -= duplicates
+    finish_counts["rejected"] -= duplicates
     counts = {"extract": account.total(work.extracted.values(), "counts")}
     if work.dedup is not None:
         counts["dedup"] = Counter(work.dedup["counts"])
@@ -92,7 +95,7 @@ def _phases(work: PhaseWork, clocks: Clocks) -> list[PhaseCounts]:
 def _carried_out(work: PhaseWork) -> Counter[str]:
     """Rejections by dedup rule, once it is sure that finish dropped what dedup decided."""
     decided = Counter(work.dedup["rules"]) if work.dedup is not None else Counter[str]()
-    dropped = account.total(work.finished.values(), "rules")
+    dropped = account.duplicates(work.finished)
     if dropped != decided:
         raise ReconcileError(f"dedup decided {dict(decided)}, but finish dropped {dict(dropped)}")
     return decided

@@ -38,6 +38,7 @@ from pipelines.record import PhaseWork, build_record
 from pipelines.stale import drop_stale
 from pipelines.workspace import Marker, Workspace, read_markers
 from schemas.errors import CorpusmillError, ReconcileError
+from schemas.recipe import Recipe
 from schemas.run import RunRecordV1
 from schemas.shards import ShardManifestV1
 from stages.dedup import curve
@@ -98,10 +99,11 @@ class Run(Driver):
         dedup_counts = self._dedup(extracted)
         finished = self._finish()
         kept = account.total(finished.values(), "counts")
-        if kept["in"] - kept["rejected"] != dedup_counts["counts"]["kept"]:
+        taken = kept["in"] - account.duplicates(finished).total()
+        if taken != dedup_counts["counts"]["kept"]:
             raise ReconcileError(
                 f"dedup kept {dedup_counts['counts']['kept']} documents, but finish took in "
-                f"{kept['in'] - kept['rejected']}: remove {self.workspace.work()} and run again"
+                f"{taken}: remove {self.workspace.work()} and run again"
             )
         work = PhaseWork(extracted, finished, dedup_counts)
         return self._pack(work) if kept["kept"] else work
@@ -172,6 +174,10 @@ class Run(Driver):
     def _cluster_files(self) -> list[str]:
         return storage.list_files(self.workspace.work("clusters"), ".parquet")
 
+    def finishing_recipe(self) -> Recipe:
+        """The recipe by which documents are finished."""
+        return self.plan.recipe
+
     def _finish(self) -> Markers:
         def build(pipeline: beam.Pipeline, missing: list[str]) -> None:
             finish.build(
@@ -180,7 +186,7 @@ class Run(Driver):
                 self.key,
                 self._cluster_files(),
                 self.workspace,
-                self.plan.recipe,
+                self.finishing_recipe(),
                 self.settings.workers,
             )
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class Section(BaseModel):
@@ -144,6 +144,55 @@ class Pii(Section):
     spacy_model: str = "en_core_web_sm"
 
 
+class Benchmark(Section):
+    """A benchmark whose texts must not be trained on: JSON lines, plain or gzip."""
+
+    file: str
+    fields: list[str] | None = None
+    """Keys of a record whose strings, at any depth, are compared. None: every string."""
+
+    @property
+    def name(self) -> str:
+        """The file's name without folder and suffixes: `gsm8k_test` of a/gsm8k_test.jsonl.gz."""
+        base = self.file.rsplit("/", 1)[-1].removesuffix(".gz")
+        return base.removesuffix(".jsonl").removesuffix(".json")
+
+
+class Decontamination(Section):
+    """Remove documents that share n-grams of words with benchmarks (stages.decontamination).
+
+    Published settings: ngram 13 and share 0, any collision (GPT-3, arXiv 2005.14165, appendix C);
+    12 and 0 (datatrove 0.10.1, decont/n_grams.py); 8 and 0.5 (Tulu 3, arXiv 2411.15124,
+    section 3.2).
+    """
+
+    benchmarks: list[Benchmark] = Field(min_length=1)
+    """Files, or {file: FILE, fields: [KEY, ...]}."""
+    ngram: int = Field(13, ge=1)
+    """Words of an n-gram. GPT-3 takes the 5th percentile of a benchmark's lengths, 8 to 13."""
+    shortest: int = Field(8, ge=1)
+    """A text of fewer than `ngram` words is looked for as a whole, down to this many; shorter ones
+    are found everywhere, and are only counted. 8 is GPT-3's smallest n."""
+    share: float = Field(0.0, ge=0, lt=1)
+    """A document goes when more than this share of the words of a benchmark's record lie in
+    n-grams that both have. 0: one common n-gram is enough."""
+
+    @field_validator("benchmarks", mode="before")
+    @classmethod
+    def _files_as_benchmarks(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [{"file": item} if isinstance(item, str) else item for item in value]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Decontamination:
+        names = [benchmark.name for benchmark in self.benchmarks]
+        for name in names:
+            if not name or names.count(name) > 1:
+                raise ValueError(f"two benchmarks are called {name!r}: give each file its own name")
+        return self
+
+
 class Tokenizer(Section):
     model: str | None = None
     """A SentencePiece model by path; None: train one from the kept text."""
@@ -176,6 +225,8 @@ class Recipe(Section):
     """Rules and edits in the order they run; the first broken rule names the rejection."""
     dedup: Dedup = Dedup()
     pii: Pii = Pii()
+    decontamination: Decontamination | None = None
+    """None: text is not compared with benchmarks."""
     tokenizer: Tokenizer = Tokenizer()
     shards: Shards = Shards()
 
@@ -184,6 +235,9 @@ class Recipe(Section):
         content = self.model_dump(mode="json", exclude={"description", "sources"})
         for step in content["quality"]:
             step.pop("source", None)
+        # Runs from before the key was there go on under the hash that they have.
+        if content["decontamination"] is None:
+            del content["decontamination"]
         return hashlib.sha256(
             json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
         ).hexdigest()

@@ -59,6 +59,21 @@ class ShardSummary(_Record):
     tokens: int
 
 
+class BenchmarkRecord(_Record):
+    """A benchmark that documents were compared with."""
+
+    name: str
+    sha256: str
+    """Of the file."""
+    records: int
+    texts: int
+    """Strings that were looked for."""
+    skipped: int
+    """Strings that were not, for having too few words or little but numbers."""
+    unseen_records: int
+    """Records of which no string was looked for."""
+
+
 class RunRecordV1(_Record):
     schema_version: Literal[1] = 1
     corpusmill_version: str
@@ -82,6 +97,8 @@ class RunRecordV1(_Record):
     """Oddities of records that were judged all the same, such as a digest that does not match."""
     languages: dict[str, int]
     pii: dict[str, int]
+    benchmarks: list[BenchmarkRecord] = []
+    """What documents were compared with; empty where the recipe names none."""
     shards: list[ShardSummary]
     fingerprint: str | None = None
     """Of the shard manifest; None when nothing was kept."""

@@ -1,4 +1,5 @@
-"""Phase 3: each task's documents again, less the duplicates, with PII replaced and a split.
+"""Phase 3: each task's documents again, less the duplicates, with PII replaced, less those that
+share text with benchmarks, and with a split.
 
 What is dropped here joins the rejected documents of phase 1; their text samples are scrubbed too,
 so that no file outside .work holds PII that the recipe replaces.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -17,6 +18,7 @@ import xxhash
 from apache_beam.utils.shared import Shared
 
 from pipelines import storage
+from pipelines.benchmarks import load_index
 from pipelines.children import Scrubbed, ScrubPool, scrub_pool
 from pipelines.phases.extract import SCRUB_MARGIN_CHARS, task_file
 from pipelines.phases.lists import ReadList, write_list
@@ -26,11 +28,14 @@ from pipelines.same_versions import Versioned
 from pipelines.workspace import DONE_SUFFIX, Marker, Workspace
 from schemas.recipe import Recipe, Shards
 from schemas.tables import DOCUMENT_V1, ERROR_V1, REJECTED_TEXT_CHARS, REJECTED_V1
+from stages.decontamination import BenchmarkSize, Match
 
 FOLDER = "finish"
 FOLDERS = ("documents", "rejected", "errors")
 """Folders of OUT in which each task has a file."""
 TRAIN, VALIDATION = "train", "validation"
+DECONTAMINATION = "decontamination"
+"""Stage of rejected rows, and what the names of its rules begin with."""
 _NAMED = beam.typehints.KV[str, beam.typehints.Any]
 
 
@@ -57,10 +62,12 @@ def finish_task(
     workspace: Workspace,
     recipe: Recipe,
     pool: ScrubPool,
+    benchmarks: Sequence[BenchmarkSize] = (),
 ) -> dict[str, Any]:
     """Write the task's documents, rejections and errors to their final places.
 
-    A task that is complete for `key` is taken over, as by extract.
+    `benchmarks` are those that the pool compares with. A task that is complete for `key` is taken
+    over, as by extract.
     """
     marker = Marker(workspace.work(FOLDER, name + DONE_SUFFIX))
     if (done := marker.read(key)) is not None:
@@ -74,10 +81,11 @@ def finish_task(
     counts: Counter[str] = Counter({"in": len(documents), "kept": 0, "rejected": 0, "errors": 0})
     rules: Counter[str] = Counter()
     pii: Counter[str] = Counter()
-    scrub_seconds = 0.0
+    steps: Counter[str] = Counter()
     heartbeat = Heartbeat(workspace, name)
     kept: list[dict[str, Any]] = []
     survivors: list[dict[str, Any]] = []
+    contaminated: list[dict[str, Any]] = []
     for row, document in enumerate(documents):
         member = by_row.get(row)
         if member is None or member.kept:
@@ -91,12 +99,18 @@ def finish_task(
             counts["errors"] += 1
             errors.append(_error_row(document, result))
         else:
-            kept.append(_finished(document, result, recipe))
-            pii.update(result[1])
-            scrub_seconds += result[2]
-            counts["kept"] += 1
+            steps.update({"pii": result.seconds, "decontamination": result.match_seconds})
+            if result.match is not None:
+                contaminated.append(_contaminated_row(document, result.text, result.match, recipe))
+                rules[contaminated[-1]["rule"]] += 1
+                counts["rejected"] += 1
+            else:
+                kept.append(_finished(document, result, recipe))
+                pii.update(result.found)
+                counts["kept"] += 1
         heartbeat.beat(counts, counts["kept"] / max(len(survivors), 1))
-    rejected = list(_scrub_samples(rejected, pool))
+    # Samples of contaminated documents are of scrubbed text already.
+    rejected = [*_scrub_samples(rejected, pool), *contaminated]
     files = _write(workspace, name, kept, rejected, errors)
     content = {
         "counts": dict(counts),
@@ -105,9 +119,10 @@ def finish_task(
         "error_kinds": dict(Counter("pii." + e["error"] for e in errors if e["stage"] == "pii")),
         "languages": dict(Counter(d["language"] for d in kept)),
         "splits": dict(Counter(d["split"] for d in kept)),
+        "benchmarks": [size._asdict() for size in benchmarks],
         "train_bytes": sum(len(d["text"].encode()) for d in kept if d["split"] == TRAIN),
         "cpu_seconds_by_step": {
-            "pii": round(scrub_seconds, 6),
+            **{name: round(seconds, 6) for name, seconds in steps.items()},
             "finish": round(time.thread_time() - thread_started, 6),
         },
         "seconds": round(time.monotonic() - started, 3),
@@ -133,29 +148,43 @@ def _with_cluster(document: dict[str, Any], member: Membership | None) -> dict[s
 
 
 def _finished(document: dict[str, Any], result: Scrubbed, recipe: Recipe) -> dict[str, Any]:
-    text, found, _ = result
-    document["text"] = text
-    document["n_chars"] = len(text)
-    document["pii"] = {kind: found.get(kind, 0) for kind in recipe.pii.kinds}
+    document["text"] = result.text
+    document["n_chars"] = len(result.text)
+    document["pii"] = {kind: result.found.get(kind, 0) for kind in recipe.pii.kinds}
     document["split"] = split_of(document["id"], recipe.shards)
     return document
 
 
 def _duplicate_row(document: dict[str, Any], member: Membership) -> dict[str, Any]:
     return {
-        "id": document["id"],
-        "url": document["url"],
+        **_of_document(document),
         "stage": "dedup",
         "rule": f"dedup.{member.method}",
         "value": float(member.cluster_size),
         "threshold": 1.0,
-        "rule_version": 1,
-        "language": document["language"],
         "text": document["text"][: REJECTED_TEXT_CHARS + SCRUB_MARGIN_CHARS],
         "detail": f"cluster {member.cluster_id}",
-        "warc_file": document["warc_file"],
-        "warc_offset": document["warc_offset"],
     }
+
+
+def _contaminated_row(
+    document: dict[str, Any], text: str, match: Match, recipe: Recipe
+) -> dict[str, Any]:
+    assert recipe.decontamination is not None
+    return {
+        **_of_document(document),
+        "stage": DECONTAMINATION,
+        "rule": f"{DECONTAMINATION}.{match.benchmark}",
+        "value": match.share,
+        "threshold": recipe.decontamination.share,
+        "text": text[:REJECTED_TEXT_CHARS],
+        "detail": f"record {match.record}: {match.ngram}",
+    }
+
+
+def _of_document(document: dict[str, Any]) -> dict[str, Any]:
+    same = ("id", "url", "language", "warc_file", "warc_offset")
+    return {"rule_version": 1, **{name: document[name] for name in same}}
 
 
 def _error_row(document: dict[str, Any], killed: Killed) -> dict[str, Any]:
@@ -172,7 +201,7 @@ def _error_row(document: dict[str, Any], killed: Killed) -> dict[str, Any]:
 
 def _scrub_samples(rows: list[dict[str, Any]], pool: ScrubPool) -> Iterator[dict[str, Any]]:
     for row, result in pool.results(rows, _text_of, _text_bytes):
-        row["text"] = "" if isinstance(result, Killed) else result[0][:REJECTED_TEXT_CHARS]
+        row["text"] = "" if isinstance(result, Killed) else result.text[:REJECTED_TEXT_CHARS]
         yield row
 
 
@@ -190,6 +219,14 @@ def _write(
         paths.append(workspace.path(folder, f"{name}.parquet"))
         storage.write_table(paths[-1], table)
     return paths
+
+
+class _Scrubbing:
+    """What the tasks of a process share."""
+
+    def __init__(self, pool: ScrubPool, benchmarks: list[BenchmarkSize]) -> None:
+        self.pool = pool
+        self.benchmarks = benchmarks
 
 
 class FinishDoFn(Versioned):
@@ -212,9 +249,12 @@ class FinishDoFn(Versioned):
 
     def start(self) -> None:
         """One pool a process."""
-        self._pool: ScrubPool = self._shared.acquire(
-            lambda: scrub_pool(self._recipe, self._workers)
-        )
+        self._scrubbing: _Scrubbing = self._shared.acquire(self._start_pool)
+
+    def _start_pool(self) -> _Scrubbing:
+        index = load_index(self._recipe.decontamination)
+        pool = scrub_pool(self._recipe, index, self._workers)
+        return _Scrubbing(pool, index.sizes if index is not None else [])
 
     def process(self, element: tuple[str, dict[str, Iterable[Any]]]) -> None:
         """Finish one task, unless it is only named by clusters of work done before."""
@@ -222,7 +262,10 @@ class FinishDoFn(Versioned):
         if not list(grouped["tasks"]):
             return
         members = (Membership(*m) for m in grouped["members"])
-        finish_task(name, self._key, members, self._workspace, self._recipe, self._pool)
+        work = self._scrubbing
+        finish_task(
+            name, self._key, members, self._workspace, self._recipe, work.pool, work.benchmarks
+        )
 
 
 class ReadMembers(beam.DoFn):

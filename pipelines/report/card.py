@@ -7,7 +7,13 @@ from typing import NamedTuple
 from pipelines.report import formats, markdown, published
 from pipelines.report.gather import RunFacts
 from pipelines.report.templating import templates
-from pipelines.report.wording import condition, dedup_settings, intake_settings, meaning
+from pipelines.report.wording import (
+    condition,
+    decontamination_settings,
+    dedup_settings,
+    intake_settings,
+    meaning,
+)
 from schemas.recipe import Edit, Recipe, Rule
 
 INPUTS_LISTED = 50
@@ -46,6 +52,7 @@ def render_card(facts: RunFacts) -> str:
         caveat=published.CAVEAT,
         intake=intake_settings(facts.recipe),
         dedup=dedup_settings(facts.recipe.dedup),
+        decontamination=decontamination_settings(facts.recipe.decontamination),
         limits=known_limits(facts),
         meaning=meaning,
         tokens=sum(split.tokens for split in facts.record.shards),
@@ -74,8 +81,7 @@ def known_limits(facts: RunFacts) -> list[str]:
         "or machine-made text passes where its form is regular.",
         _pii_limit(recipe),
         _dedup_limit(recipe),
-        "Text was not compared with evaluation sets: check for contamination before reporting "
-        "benchmark results.",
+        _decontamination_limit(facts),
     ]
     if recipe.shards.validation_fraction:
         limits.append(
@@ -98,6 +104,18 @@ def _pii_limit(recipe: Recipe) -> str:
     return (
         "Personal data was found by patterns and checksums, which miss what is written in an "
         f"unusual way, and sometimes take other numbers for it.{names}"
+    )
+
+
+def _decontamination_limit(facts: RunFacts) -> str:
+    if not facts.record.benchmarks:
+        return (
+            "Text was not compared with evaluation sets: check for contamination before reporting "
+            "benchmark results."
+        )
+    return (
+        "Text was compared, word by word, with the benchmarks above only; translations, "
+        "rewordings and short items of them may have stayed."
     )
 
 

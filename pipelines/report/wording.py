@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipelines.report import formats
-from schemas.recipe import Dedup, Extract, Language, Recipe, Rule
+from schemas.recipe import Decontamination, Dedup, Extract, Language, Recipe, Rule
 from stages.dedup import curve
 
 STEP_MEANINGS = {
@@ -21,6 +21,7 @@ STEP_MEANINGS = {
     "dedup.minhash": "a nearly equal text stays",
     "dedup": "another copy stays",
     "finish": "personal data could be replaced",
+    "decontamination": "no text of a benchmark",
     "pack": "tokenized and packed",
 }
 
@@ -87,6 +88,27 @@ def _language(settings: Language) -> str:
         return f"{settings.model}, any language with a score {sign} {settings.threshold:g}"
     kept = ", ".join(f"{label} {sign} {score:g}" for label, score in settings.keep.items())
     return f"{settings.model}, only {kept or 'none'}"
+
+
+def decontamination_settings(settings: Decontamination | None) -> list[tuple[str, str]]:
+    """Decontamination as (what, setting); empty where there is none."""
+    if settings is None:
+        return []
+    shared = (
+        f"one n-gram of {settings.ngram} words in common"
+        if not settings.share
+        else f"more than {settings.share:.0%} of a record's words in common n-grams of "
+        f"{settings.ngram} words"
+    )
+    shortest = min(settings.shortest, settings.ngram)
+    return [
+        ("a document was removed for", shared),
+        ("compared as", "words in lower case, without punctuation"),
+        (
+            f"benchmark texts of {shortest} to {settings.ngram - 1} words",
+            "looked for as a whole; shorter ones, and rows of numbers, were not looked for",
+        ),
+    ]
 
 
 def dedup_settings(settings: Dedup) -> list[tuple[str, str]]:

@@ -36,17 +36,20 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _HIGH_HALF = np.uint64(32)
 
 
-def words_of(text: str) -> list[str]:
+def words_of(text: str, numbers: bool = False) -> list[str]:
     """The words that near-duplicate detection compares.
 
-    Lower case, each number as `0`, punctuation and diacritics gone: the simplification FineWeb
-    applies before its MinHash (datatrove 0.10.1, utils/text.py, simplify_text), with two
-    differences. Only marks that are optional in writing are stripped (Latin, Greek and Cyrillic
-    accents, Hebrew and Arabic points, kana voicing), since Indic vowel signs are letters to a
-    reader. And scripts written without spaces give a word a character instead of going through
-    a language's tokeniser, so that Chinese, Japanese and Thai copies are found at no cost.
+    Lower case, each number as `0` unless `numbers` says to keep them, punctuation and diacritics
+    gone: the simplification FineWeb applies before its MinHash (datatrove 0.10.1, utils/text.py,
+    simplify_text), with two differences. Only marks that are optional in writing are stripped
+    (Latin, Greek and Cyrillic accents, Hebrew and Arabic points, kana voicing), since Indic vowel
+    signs are letters to a reader. And scripts written without spaces give a word a character
+    instead of going through a language's tokeniser, so that Chinese, Japanese and Thai copies are
+    found at no cost.
     """
-    text = _NUMBER.sub("0", text.lower())
+    text = text.lower()
+    if not numbers:
+        text = _NUMBER.sub("0", text)
     if text.isascii():
         return _ASCII_WORD.findall(text)
     return _WORD.findall(_DIACRITIC.sub("", unicodedata.normalize("NFD", text)))
@@ -58,21 +61,31 @@ def shingles_of(text: str, ngram: int) -> NDArray[np.uint32]:
     A text of fewer than `ngram` words is one shingle, all of it: FineWeb's code gives such a
     text no shingle and so never finds its copies.
 
-    A word is hashed once (xxh3_64) and an n-gram's hash is the polynomial of its words' hashes
-    mod 2^64, of which the upper half is kept; building and hashing the n-gram as a string would
-    take about three times as long.
+    Of an n-gram's 64-bit hash the upper half is kept. Words are hashed once: building and hashing
+    n-grams as strings would take about three times as long.
     """
     words = words_of(text)
     if not words:
         return np.empty(0, dtype=np.uint32)
+    sums = ngram_hashes(word_hashes(words), min(ngram, len(words)))
+    return (sums >> _HIGH_HALF).astype(np.uint32)
+
+
+def word_hashes(words: list[str]) -> NDArray[np.uint64]:
+    """xxh3_64 of each word, in order. Words hold no blanks."""
+    if not words:
+        return np.empty(0, dtype=np.uint64)
     # One encoding for all words; lone surrogates, which JSON input can bring, pass through.
     encoded = " ".join(words).encode("utf-8", "surrogatepass").split(b" ")
     digest = xxhash.xxh3_64_intdigest
-    hashes = np.array([digest(word) for word in encoded], dtype=np.uint64)
-    width = min(ngram, len(words))
-    last = len(words) - width + 1
+    return np.array([digest(word) for word in encoded], dtype=np.uint64)
+
+
+def ngram_hashes(hashes: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:
+    """Entry i: the polynomial mod 2^64 of the `ngram` word hashes from i on; none for fewer."""
+    last = max(len(hashes) - ngram + 1, 0)
     sums = hashes[:last].copy()
-    for offset in range(1, width):
+    for offset in range(1, ngram):
         sums *= _STEP
         sums += hashes[offset : offset + last]
-    return (sums >> _HIGH_HALF).astype(np.uint32)
+    return sums

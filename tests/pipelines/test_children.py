@@ -13,10 +13,10 @@ from stages.pii import Scrubber
 def test_text_counts_and_seconds() -> None:
     result = setup_scrubber(Pii(kinds=["email"]))("write to jane.doe@company.com")
     assert not isinstance(result, Killed)
-    text, counts, seconds = result
-    assert "jane.doe" not in text
-    assert counts == {"email": 1}
-    assert seconds >= 0
+    assert "jane.doe" not in result.text
+    assert result.found == {"email": 1}
+    assert result.match is None
+    assert result.seconds >= 0
 
 
 @pytest.mark.parametrize(

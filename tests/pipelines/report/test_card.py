@@ -37,6 +37,7 @@ def test_what_a_card_must_say(run: Any, tmp_path: Path) -> None:
         "Rules",
         "Deduplication",
         "Personal data",
+        "Decontamination",
         "Tokens and shards",
         "Software",
         "Known limits",
