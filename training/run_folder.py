@@ -24,7 +24,7 @@ FIXED = (
 )
 """What a run cannot change when it goes on: its batches, weights and state would be another's."""
 
-FREE_DATA = ("prefetch", "verify", "manifest", "text")
+FREE_DATA = ("prefetch", "verify", "manifest", "text", "files", "eval")
 """Keys of `data`, and of the sources of a mixture, that may change: where the files lie is nothing,
 what is in them is in the checkpoint's fingerprint."""
 
@@ -130,8 +130,10 @@ def resolved(config: TrainingConfig) -> dict[str, Any]:
     for section in (data, *(data.get("mixture") or {}).values()):
         if section.get("manifest") is not None:
             section["manifest"] = os.path.abspath(section["manifest"])
-    if data.get("text") is not None:
-        data["text"] = [os.path.abspath(path) for path in data["text"]]
+    tasks = data["train"].values() if isinstance(data.get("train"), dict) else ()
+    for section, key in ((data, "text"), (data, "eval"), *((task, "files") for task in tasks)):
+        if isinstance(section.get(key), list):
+            section[key] = [os.path.abspath(path) for path in section[key]]
     return tree
 
 

@@ -98,7 +98,7 @@ def _train(output: str, steps: int | None) -> Outcome:
 def _show(outcome: Outcome, output: str) -> None:
     import json
 
-    from pipelines.cli.pretrain import summary
+    from pipelines.cli.training_run import summary
 
     typer.echo("")
     typer.echo(visible(f"model   {summary(outcome)}"))

@@ -55,3 +55,9 @@ Runner = Annotated[
 RunJson = Annotated[bool, typer.Option("--json", help="Print run.json when done.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key: optimizer.lr=0.001, parallel.dp_shard=8"),
+]
+"""Of the configuration of a training run."""

@@ -16,8 +16,9 @@ from training.data.shards import ShardReader
 _SIXTEEN_BITS = 1 << 16
 
 
-class BestFit:
-    """Samples of T places that hold whole documents where they can (Ding et al., arXiv 2404.10830).
+class Placement:
+    """Where the tokens of documents stand in samples of T places that hold whole documents where
+    they can (Ding et al., arXiv 2404.10830).
 
     A document of n tokens takes n - 1 places, each with the next token as its label: its EOS is a
     target and is never shown, since nothing follows it. Documents of more than T places are cut
@@ -29,28 +30,21 @@ class BestFit:
     which documents of a size go where, and the order of the bins. So all epochs have as many
     samples.
 
-    Memory: about 18 bytes a document, with the order of the epoch at hand, and the mapped index.
+    Memory: about 18 bytes a document, with the order of the epoch at hand, and the lengths.
     """
 
     def __init__(
         self,
-        reader: ShardReader,
-        split: str,
+        lengths: npt.NDArray[np.integer],
         sequence_length: int,
-        mask: bool,
         key: tuple[int, str],
+        origin: str,
     ) -> None:
-        """Raises InputError where no document has two tokens, UsageError for an unknown split or
-        without a document mask."""
-        if not mask:
-            raise UsageError(
-                "data.packing: best_fit puts documents beside each other that have nothing to do "
-                "with each other and needs data.document_mask: true"
-            )
-        self.reader, self.split = reader, split
+        """`lengths`: tokens of each document. Raises InputError, which names `origin`, where no
+        document has two tokens."""
         self.sequence_length = sequence_length
-        self.tokens_per_epoch = reader.total_tokens(split)
-        self._lengths = reader.lengths_tokens(split)
+        self.tokens_per_epoch = int(lengths.sum(dtype=np.int64))
+        self._lengths = lengths
         places = np.maximum(self._lengths - 1, 0)
         whole = places // sequence_length
         self._rests = (places - whole * sequence_length).astype(
@@ -66,7 +60,7 @@ class BestFit:
         self.samples_per_epoch = len(self._chunk_documents) + self._bins.number
         if not self.samples_per_epoch:
             raise InputError(
-                f"{reader.path}: split {split} has {self.tokens_per_epoch} tokens and no document "
+                f"{origin} has {self.tokens_per_epoch} tokens and no document "
                 "of two or more: nothing to train on"
             )
         self._places = int(places.sum(dtype=np.int64))
@@ -77,13 +71,6 @@ class BestFit:
     def utilisation(self) -> float:
         """Share of places that hold a token of a document."""
         return self._places / (self.samples_per_epoch * self.sequence_length)
-
-    def rows(self, epoch: int, start: int, count: int) -> Batch:
-        """Samples `start` to `start` + `count` - 1 of an epoch."""
-        pieces = self.pieces(epoch, start, count)
-        tokens = self.reader.gather(self.split, pieces.document, pieces.first, pieces.length + 1)
-        fill = self.reader.manifest.eos_id
-        return laid_out(pieces, tokens, count, self.sequence_length, fill)
 
     def pieces(self, epoch: int, start: int, count: int) -> Pieces:
         """Which documents stand where in those samples; rows count from 0."""
@@ -120,6 +107,36 @@ class BestFit:
             bins = Permutation(self.samples_per_epoch, "bins", *self._key, epoch).array()
             order = self._order = _Order(epoch, documents[by_size], bins)
         return order
+
+
+class BestFit(Placement):
+    """Samples of the documents of a split, see `Placement`."""
+
+    def __init__(
+        self,
+        reader: ShardReader,
+        split: str,
+        sequence_length: int,
+        mask: bool,
+        key: tuple[int, str],
+    ) -> None:
+        """Raises InputError where no document has two tokens, UsageError for an unknown split or
+        without a document mask."""
+        if not mask:
+            raise UsageError(
+                "data.packing: best_fit puts documents beside each other that have nothing to do "
+                "with each other and needs data.document_mask: true"
+            )
+        self.reader, self.split = reader, split
+        origin = f"{reader.path}: split {split}"
+        super().__init__(reader.lengths_tokens(split), sequence_length, key, origin)
+
+    def rows(self, epoch: int, start: int, count: int) -> Batch:
+        """Samples `start` to `start` + `count` - 1 of an epoch."""
+        pieces = self.pieces(epoch, start, count)
+        tokens = self.reader.gather(self.split, pieces.document, pieces.first, pieces.length + 1)
+        fill = self.reader.manifest.eos_id
+        return laid_out(pieces, tokens, count, self.sequence_length, fill)
 
 
 class _Order(NamedTuple):

@@ -15,8 +15,12 @@ from schemas.yaml_text import parse_mapping
 from training.assignments import assign
 from training.config import check_pretrain
 from training.launch.parallel import check_parallel
+from training.sft.config import check_sft
 
-STAGE_CHECKS: dict[str, Callable[[Mapping[str, Any], str], object]] = {"pretrain": check_pretrain}
+STAGE_CHECKS: dict[str, Callable[[Mapping[str, Any], str], object]] = {
+    "pretrain": check_pretrain,
+    "sft": check_sft,
+}
 """How the configuration of a stage is checked where the job is rendered, not where it fails."""
 
 CONFIG_BYTES_MAX = 512 * 1024

@@ -110,6 +110,12 @@ class ParallelModel:
         """Which of `dims.data_ranks` parts of a step's samples belongs here."""
         return 0 if self.meshes is None else self.meshes.data_rank
 
+    @property
+    def context_rank(self) -> int:
+        """Which part of each sequence belongs here."""
+        cp = None if self.meshes is None else self.meshes.cp
+        return 0 if cp is None else cp.get_local_rank()
+
     def full_parameter(self, name: str) -> Tensor:
         """The whole parameter, detached, on every rank. Every rank has to ask for the same."""
         parameter = dict(self.named_parameters())[name].detach()

@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: conversations as samples, and the stage that trains on them."""

@@ -1,0 +1,203 @@
+"""Conversations as tokens, in files of the run's folder that all ranks map."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.chat import Conversation
+from schemas.errors import InputError, OutputError
+from training.chat import ChatFormatter, read_conversations
+from training.chat.formatter import TrainOn
+
+TOKENS, TARGETS, STARTS, INDEX = "tokens.bin", "targets.bin", "starts.npy", "index.json"
+DROPPED = "dropped.jsonl"
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Rules(NamedTuple):
+    """What becomes of a conversation."""
+
+    sequence_length: int
+    too_long: str
+    empty_answers: str
+    train_on: TrainOn
+
+
+class Refusal(NamedTuple):
+    """Why a conversation is not trained on."""
+
+    reason: str
+    """One of a few words, to be counted."""
+    detail: str
+
+
+class Encoded(NamedTuple):
+    """A conversation that is trained on."""
+
+    tokens: list[int]
+    mask: list[bool]
+    """Tokens that are targets."""
+    trimmed: int
+    """Messages that were left out at the front."""
+
+
+def encode(conversation: Conversation, formatter: ChatFormatter, rules: Rules) -> Encoded | Refusal:
+    """Tokens of a conversation, at most sequence_length + 1 (the last is a label only)."""
+    if not any(m.role == "assistant" and m.train for m in conversation.messages):
+        return Refusal("no_answer", "no message of an assistant to learn")
+    for number, message in enumerate(conversation.messages):
+        if message.role == "assistant" and not (message.content.strip() or message.tool_calls):
+            return Refusal("empty_answer", f"messages[{number}].content: an empty answer")
+    longest = rules.sequence_length + 1
+    left = conversation
+    while True:
+        found = formatter.encode(left, train_on=rules.train_on)
+        if len(found.tokens) <= longest:
+            break
+        shorter = _without_oldest(left) if rules.too_long == "trim" else None
+        if shorter is None:
+            return Refusal(
+                "too_long",
+                f"{len(found.tokens)} tokens, more than data.sequence_length "
+                f"{rules.sequence_length} + 1",
+            )
+        left = shorter
+    if not any(found.mask[1:]):
+        return Refusal("no_answer", "no token to learn")
+    return Encoded(found.tokens, found.mask, len(conversation.messages) - len(left.messages))
+
+
+def _without_oldest(conversation: Conversation) -> Conversation | None:
+    """Without its first exchange after the system message; None where one alone is left."""
+    messages = conversation.messages
+    first = 1 if messages[0].role == "system" else 0
+    users = [n for n in range(first + 1, len(messages)) if messages[n].role == "user"]
+    for start in users:
+        if any(m.role == "assistant" and m.train for m in messages[start:]):
+            return conversation.model_copy(update={"messages": messages[:first] + messages[start:]})
+        break
+    return None
+
+
+def write_encoded(
+    files: Sequence[str],
+    format_: str,
+    folder: Path,
+    formatter: ChatFormatter,
+    rules: Rules,
+    key: str,
+) -> Counter[str]:
+    """Encode the conversations of `files` into `folder`, unless it holds them already: those of
+    the same `key`, which has to tell files, template, tokenizer and rules.
+
+    Returns the counts: read, kept, trimmed, and dropped by reason. What is dropped stands in
+    dropped.jsonl with its file and record. Raises InputError for a bad record, and for what
+    `rules` do not let drop; OutputError.
+    """
+    done = _index(folder)
+    if done is not None and done.get("key") == key:
+        return Counter(done["counts"])
+    counts: Counter[str] = Counter(read=0, kept=0)
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    starts = [0]
+    with ExitStack() as stack:
+        try:
+            part.mkdir(parents=True)
+            tokens, targets = (
+                stack.enter_context((part / n).open("wb")) for n in (TOKENS, TARGETS)
+            )
+            dropped = stack.enter_context((part / DROPPED).open("w", encoding="utf-8"))
+            for path, record, conversation in _conversations(files, format_):
+                counts["read"] += 1
+                found = encode(conversation, formatter, rules)
+                if isinstance(found, Refusal):
+                    _refuse(found, f"{path}: record {record}: {found.detail}", rules)
+                    counts[found.reason] += 1
+                    row = {"file": path, "record": record, **found._asdict()}
+                    dropped.write(json.dumps(row, ensure_ascii=False) + "\n")
+                    continue
+                counts["kept"] += 1
+                counts["trimmed"] += found.trimmed > 0
+                tokens.write(np.asarray(found.tokens, dtype=np.uint32).tobytes())
+                targets.write(np.asarray(found.mask, dtype=np.bool_).tobytes())
+                starts.append(starts[-1] + len(found.tokens))
+            np.save(part / STARTS, np.asarray(starts, dtype=np.int64))
+            (part / INDEX).write_text(json.dumps({"key": key, "counts": counts}), "utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            stack.close()
+            part.rename(folder)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
+    return counts
+
+
+def _refuse(found: Refusal, line: str, rules: Rules) -> None:
+    """Raises InputError where the configuration does not let such a conversation be dropped."""
+    asked = {"too_long": rules.too_long, "empty_answer": rules.empty_answers}
+    key = {"too_long": "data.too_long: drop", "empty_answer": "data.empty_answers: drop"}
+    if asked.get(found.reason) == "error":
+        raise InputError(f"{line}; mend the record, or set {key[found.reason]}")
+
+
+def _conversations(files: Sequence[str], format_: str) -> Iterator[tuple[str, int, Conversation]]:
+    for path in files:
+        for record, conversation in read_conversations(path, format_):
+            yield path, record, conversation
+
+
+def _index(folder: Path) -> dict[str, Any] | None:
+    try:
+        tree = json.loads((folder / INDEX).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return tree if isinstance(tree, dict) else None
+
+
+class EncodedConversations:
+    """What `write_encoded` wrote, mapped. Conversations count from 0."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError for files that are damaged."""
+        self.path = folder
+        try:
+            self.starts: IntArray = np.load(folder / STARTS)
+            self._tokens = _mapped(folder / TOKENS, np.uint32)
+            self._targets = _mapped(folder / TARGETS, np.bool_)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder}: cannot be read: {error}; delete it") from error
+        if not len(self._tokens) == len(self._targets) == self.starts[-1]:
+            raise InputError(f"{folder}: {TOKENS} is cut off; delete the folder to make it anew")
+        self.lengths: IntArray = np.diff(self.starts)
+        """Tokens of each conversation."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def highest(self) -> int:
+        """The largest token."""
+        return int(self._tokens.max()) if len(self._tokens) else 0
+
+    def gather(
+        self, conversations: IntArray
+    ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+        """Tokens and targets of conversations, one after another."""
+        spans = [slice(self.starts[n], self.starts[n + 1]) for n in conversations.tolist()]
+        tokens = np.concatenate([self._tokens[span] for span in spans])
+        return tokens, np.concatenate([self._targets[span] for span in spans])
+
+
+def _mapped(path: Path, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    if not path.stat().st_size:
+        return np.empty(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r")
