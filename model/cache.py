@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -38,6 +40,14 @@ class LayerCache:
         self.length = end
         return self.keys[:, :end], self.values[:, :end]
 
+    def rows(self, rows: Tensor) -> LayerCache:
+        """A cache that holds what these rows of this one do."""
+        made = LayerCache(self.capacity)
+        if self.keys is not None and self.values is not None:
+            made.keys, made.values = self.keys[rows], self.values[rows]
+        made.length = self.length
+        return made
+
 
 class KeyValueCache:
     """The caches of all layers, and positions and documents of the tokens in them."""
@@ -59,3 +69,11 @@ class KeyValueCache:
         self.documents[:, start:end] = documents
         self.length = end
         return self.positions[:, :end], self.documents[:, :end]
+
+    def rows(self, rows: Tensor) -> KeyValueCache:
+        """A cache of sequences that begin as these rows [B'] of this one do; a row may be named
+        more than once. Copies."""
+        made = copy.copy(self)
+        made.layers = [layer.rows(rows) for layer in self.layers]
+        made.positions, made.documents = self.positions[rows], self.documents[rows]
+        return made

@@ -113,15 +113,26 @@ class Decoder(nn.Module):
         result is sums [2], see `loss_sums`; without the head it is hidden states [B, T, dim].
         `last_only`: logits [B, 1, V] of the last token.
         """
-        hidden = tokens if self.embedding is None else self.embedding(tokens)
-        around = self.surroundings(tokens, positions, documents, cache)
-        for name, block in self.layers.items():
-            hidden = block(hidden, around, None if cache is None else cache.layers[int(name)])
+        hidden = self.hidden_states(tokens, positions, documents, cache)
         if self.norm is None or self.head is None:
             return hidden
         if last_only:
             hidden = hidden[:, -1:]
         return self.head(self.norm(hidden), labels)
+
+    def hidden_states(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        """What the last layer gives, [B, T, dim], before norm and head; arguments of `forward`."""
+        hidden = tokens if self.embedding is None else self.embedding(tokens)
+        around = self.surroundings(tokens, positions, documents, cache)
+        for name, block in self.layers.items():
+            hidden = block(hidden, around, None if cache is None else cache.layers[int(name)])
+        return hidden
 
     def surroundings(
         self,

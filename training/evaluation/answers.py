@@ -51,15 +51,10 @@ def greedy_answers(
                 [prompts[row] for row in rows],
                 max_new_tokens=max_new_tokens,
                 temperature=0,
-                eos_id=next(iter(stop_ids)) if len(stop_ids) == 1 else None,
+                eos_id=stop_ids,
             )
             for row, completion in zip(rows, found, strict=True):
-                tokens = until(completion.tokens, stop_ids)
+                stopped = completion.finish_reason == "stop"
+                tokens = completion.tokens[:-1] if stopped else completion.tokens
                 answers[row] = continuation(tokenizer, prompts[row], tokens)
     return answers
-
-
-def until(tokens: Sequence[int], stop_ids: Collection[int]) -> list[int]:
-    """The tokens before the first that stops."""
-    end = next((at for at, token in enumerate(tokens) if token in stop_ids), len(tokens))
-    return list(tokens[:end])

@@ -54,8 +54,8 @@ def questions(
 ) -> list[Question]:
     """The messages before the last assistant's message of each, which is what is expected.
 
-    Raises InputError, with the number of the conversation from 1, where none answers with text, or
-    where the prompt has more than `longest` tokens.
+    Raises InputError, with the number of the conversation from 1, where none answers with text,
+    where the template has no form for it, and where the prompt has more than `longest` tokens.
     """
     found = []
     for number, conversation in enumerate(conversations, start=1):
@@ -67,7 +67,10 @@ def questions(
                 f"conversation {number}: messages: no assistant answers with text at the end, "
                 "and there is nothing to compare with: leave the record out"
             )
-        prompt = formatter.prompt(messages[:last], conversation.tools)
+        try:
+            prompt = formatter.prompt(messages[:last], conversation.tools)
+        except InputError as error:
+            raise InputError(f"conversation {number}: {error}") from error
         if len(prompt) > longest:
             raise InputError(
                 f"conversation {number}: messages: {len(prompt)} tokens before the answer, and the "

@@ -1,0 +1,245 @@
+"""`corpusmill eval`: figures of a trained model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.cli.options import Json
+from pipelines.cli.placement import device_of, dtype_of, need_training_packages
+from pipelines.cli.terminal import to_json, visible
+from schemas.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from training.evaluation.subject import Subject
+    from training.evaluation.task import Figure, Options, Result, Task
+
+
+_WIDTH = 120
+"""Of the table where no terminal says."""
+
+_MOST_ROWS = 40
+"""Of a task in the table."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "eval",
+        epilog=(
+            "Examples:\n\n"
+            "corpusmill eval RUN --task perplexity --data OUT/shards/manifest.json\n\n"
+            "corpusmill eval RUN --task arc_easy --data arc_easy.jsonl.gz --json\n\n"
+            "corpusmill eval RUN --task gsm8k --data test.jsonl --examples train.jsonl\n\n"
+            "corpusmill eval RUN --task passkey --lengths 512,1024 --set max_seq_len=1024 "
+            "--set rope.scaling=yarn --set rope.factor=2"
+        ),
+    )(evaluate)
+
+
+def evaluate(
+    model: Annotated[
+        Path, typer.Argument(help="A run, a checkpoint of one, or a Hugging Face folder.")
+    ],
+    tasks: Annotated[
+        list[str],
+        typer.Option(
+            "--task",
+            "-t",
+            help="May be repeated: perplexity, arc_easy, piqa, openbook_qa, multiple_choice, "
+            "gsm8k, exact_match, passkey, lm_eval/NAME.",
+        ),
+    ],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", "-d", help="A file for each task that reads one, in their order."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="First records only.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences at a time.")] = 32,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="gsm8k: worked examples; default 8 with --examples.")
+    ] = None,
+    examples: Annotated[
+        Path | None, typer.Option(help="gsm8k: a file whose first records are the examples.")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Of an answer; default 256, at most half the window.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="perplexity: tokens of context; default: the model's.")
+    ] = None,
+    stride: Annotated[
+        int | None,
+        typer.Option(help="perplexity: tokens that a window moves; default: half of it."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="perplexity: of a manifest.")] = "validation",
+    format: Annotated[
+        str, typer.Option("--format", help="exact_match: messages, sharegpt or alpaca.")
+    ] = "messages",
+    template: Annotated[
+        str | None, typer.Option(help="exact_match: chat template; default: the model's own.")
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(help="passkey: tokens, such as 512,1024; default: the window.")
+    ] = None,
+    depths: Annotated[int, typer.Option(min=1, help="passkey: from 0 to 1.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="passkey: a length and depth.")] = 4,
+    digits: Annotated[int, typer.Option(min=1, help="passkey: of a key.")] = 5,
+    include: Annotated[
+        Path | None, typer.Option(help="lm_eval/NAME: a folder of task files of your own.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="passkey: of its texts.")] = 1,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Stretch the model: max_seq_len=4096, rope.scaling=yarn, ..."),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="A file, or byte; default: the one that the folder holds.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSONL: every item and its answer.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a trained model on local files. Only lm-eval's own tasks may fetch theirs.
+
+    Accuracies come with 95 % intervals (Wilson's). Tasks share the options that concern them.
+    """
+    need_training_packages("evaluation")
+    from training.evaluation.subject import open_subject
+    from training.evaluation.task import Options
+    from training.evaluation.tasks import find_task
+
+    known = {name: find_task(name) for name in tasks}
+    common = Options(
+        limit=limit,
+        batch_size=batch_size,
+        shots=shots,
+        examples=examples,
+        max_new_tokens=max_new_tokens,
+        window=window,
+        stride=stride,
+        split=split,
+        format=format,
+        template=template,
+        lengths=_lengths(lengths),
+        depths=depths,
+        trials=trials,
+        digits=digits,
+        include=include,
+        seed=seed,
+    )
+    planned = _with_data(tasks, known, data or [], common)
+    subject = open_subject(
+        model,
+        device=device_of(device),
+        dtype=dtype_of(dtype),
+        tokenizer=tokenizer,
+        changes=changes or [],
+    )
+    found = [(name, known[name].run(subject, options)) for name, options in planned]
+    if output is not None:
+        _write(output, found)
+    if as_json:
+        typer.echo(to_json(_as_dict(subject, found)))
+    else:
+        _show(subject, found)
+
+
+def _with_data(
+    tasks: list[str], known: dict[str, Task], data: list[Path], common: Options
+) -> list[tuple[str, Options]]:
+    """Each task with its file, in order. Raises UsageError for another number of files."""
+    readers = [name for name in tasks if known[name].reads_data]
+    if len(readers) != len(data):
+        raise UsageError(
+            f"--data is given {len(data)} times, and {len(readers)} of the tasks read a file"
+            + (f": {', '.join(readers)}" if readers else "")
+        )
+    files = iter(data)
+    return [
+        (name, replace(common, data=next(files) if known[name].reads_data else None))
+        for name in tasks
+    ]
+
+
+def _lengths(text: str | None) -> tuple[int, ...]:
+    if text is None:
+        return ()
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or min(found) < 1:
+        raise UsageError(f"--lengths {text}: write whole numbers, such as 512,1024")
+    return found
+
+
+def _write(path: Path, found: list[tuple[str, Result]]) -> None:
+    try:
+        with path.open("w", encoding="utf-8") as out:
+            for name, result in found:
+                out.writelines(
+                    json.dumps({"task": name, **row}, ensure_ascii=False) + "\n"
+                    for row in result.rows
+                )
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _as_dict(subject: Subject, found: list[tuple[str, Result]]) -> dict[str, Any]:
+    return {
+        "model": str(subject.folder),
+        "max_seq_len": subject.decoder.config.max_seq_len,
+        "rope": subject.decoder.config.rope.model_dump(),
+        "tasks": [
+            {
+                "task": name,
+                "items": result.items,
+                "settings": result.settings,
+                "figures": [_figure(figure) for figure in result.figures],
+            }
+            for name, result in found
+        ],
+    }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    """Without what it does not have: JSON has no infinity either."""
+    row = {name: value for name, value in asdict(figure).items() if value not in (None, "")}
+    if figure.value == float("inf"):
+        row["value"] = None
+    return row
+
+
+def _show(subject: Subject, found: list[tuple[str, Result]]) -> None:
+    table = Table(title=visible(str(subject.folder), one_line=True), title_justify="left")
+    for heading in ("task", "of", "figure"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("value", "95 %", "count"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, result in found:
+        for figure in result.figures[:_MOST_ROWS]:
+            interval = "" if figure.low is None else f"{figure.low:.3f}-{figure.high:.3f}"
+            what = visible(figure.group, one_line=True) or "all"
+            value = f"{figure.value:.4f}"
+            table.add_row(name, what, figure.name, value, interval, f"{figure.count:,}")
+        table.add_section()
+    width = None if sys.stdout.isatty() else _WIDTH
+    console = Console(width=width, emoji=False, markup=False, highlight=False)
+    console.print(table)
+    for name, result in found:
+        settings = "".join(f", {key} {value}" for key, value in result.settings.items())
+        more = len(result.figures) - _MOST_ROWS
+        left = f"; {more} more figures with --json" if more > 0 else ""
+        line = f"{name}: {result.items:,} items{settings}{left}"
+        console.print(visible(line, one_line=True), soft_wrap=True)

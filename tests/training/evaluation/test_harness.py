@@ -1,0 +1,145 @@
+"""Our model in lm-eval, beside its own model for transformers on the exported folder, and our tasks
+beside lm-eval's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.evaluation import gsm8k, multiple_choice
+from training.evaluation.subject import Subject
+from training.evaluation.task import Options
+from training.evaluation.tasks import find_task
+
+pytest.importorskip("lm_eval")
+pytestmark = pytest.mark.slow
+
+CHOICES = """\
+task: local_choices
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/choices.jsonl}}, cache_dir: {folder}/cache}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "Question: {{{{question}}}}\\nAnswer:"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: answer
+metric_list:
+  - {{metric: acc, aggregation: mean, higher_is_better: true}}
+  - {{metric: acc_norm, aggregation: mean, higher_is_better: true}}
+"""
+NUMBERS = """\
+task: local_numbers
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/numbers.jsonl}}, cache_dir: {folder}/cache}}
+test_split: test
+output_type: generate_until
+doc_to_text: "Question: {{{{question}}}}\\nAnswer:"
+doc_to_target: "{{{{answer}}}}"
+generation_kwargs: {{until: ["Question:"], do_sample: false, max_gen_toks: 12}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]
+"""
+WORDS = ("river", "stone", "Öl", "a long grey wall", "sun")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tasks")
+    choices = [
+        {
+            "question": f"What is number {n}" + "?" * (n % 4),
+            "choices": [f"{WORDS[(n * k + k) % 5]} {k}" for k in range(2 + n % 3)],
+            "answer": n % 2,
+        }
+        for n in range(40)
+    ]
+    numbers = [{"question": "q" * n, "answer": f"#### {n}"} for n in (2, 11, 40)]
+    for name, rows, task in (
+        ("choices", choices, CHOICES),
+        ("numbers", numbers, NUMBERS),
+    ):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / f"{name}.yaml").write_text(task.format(folder=folder))
+    return folder
+
+
+def test_multiple_choice_agrees_item_by_item(subject: Subject, folder: Path) -> None:
+    theirs = find_task("lm_eval/local_choices").run(subject, Options(include=folder))
+    ours = multiple_choice.multiple_choice(subject, Options(data=folder / "choices.jsonl"))
+    assert theirs.items == ours.items == 40
+    for name in ("acc", "acc_norm"):
+        assert [row[name] for row in theirs.rows] == [row[name] for row in ours.rows]
+        assert theirs.value(name) == pytest.approx(ours.value(name))
+        assert 0 < ours.value(name) < 1
+    limited = find_task("lm_eval/local_choices").run(subject, Options(include=folder, limit=5))
+    assert limited.items == 5
+
+
+def test_greedy_answers_agree(subject: Subject, folder: Path) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from training.evaluation.harness import CorpusmillLM
+
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
+    found: Any = simple_evaluate(
+        model=CorpusmillLM(subject), tasks=["local_numbers"], task_manager=manager
+    )
+    said = [sample["resps"][0][0] for sample in found["samples"]["local_numbers"]]
+    ours = gsm8k.run(subject, Options(data=folder / "numbers.jsonl", max_new_tokens=12))
+    assert said == [row["answer"] for row in ours.rows]
+
+
+def test_equals_lm_evals_model_for_transformers(
+    subject: Subject, tmp_path: Path, folder: Path
+) -> None:
+    """The folder that an export writes, in its backend `hf`, and in ours."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    from model.huggingface import save_huggingface
+    from training.evaluation.harness import CorpusmillLM
+    from training.tokenizers.exporting import export_tokenizer
+
+    export_tokenizer(subject.folder, tmp_path)
+    decoder = subject.decoder
+    save_huggingface(
+        decoder.config, decoder.state_dict(), tmp_path, eos_id=subject.tokenizer.eos_id
+    )
+    theirs = HFLM(
+        pretrained=AutoModelForCausalLM.from_pretrained(tmp_path),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(tmp_path),
+        device="cpu",
+        batch_size=4,
+    )
+    ours = CorpusmillLM(subject)
+
+    def asked(kind: Any, *arguments: tuple[Any, ...]) -> list[Instance]:
+        return [Instance(kind, {}, one, number) for number, one in enumerate(arguments)]
+
+    pairs = asked(
+        "loglikelihood", ("The sky is", " blue"), ("The sky is ", "red"), ("", "x y"),
+        ("word " * 70, " end"),
+    )  # fmt: skip
+    for mine, other in zip(ours.loglikelihood(pairs), theirs.loglikelihood(pairs), strict=True):
+        assert mine[0] == pytest.approx(other[0], rel=1e-4)
+        assert mine[1] == other[1]
+    texts = asked("loglikelihood_rolling", ("short",), ("a longer text, " * 50,))
+    assert ours.loglikelihood_rolling(texts) == pytest.approx(
+        theirs.loglikelihood_rolling(texts), rel=1e-4
+    )
+    settings = {"until": ["e"], "do_sample": False, "max_gen_toks": 10}
+    prompts = asked("generate_until", ("The sky", settings), ("word " * 70, settings))
+    assert ours.generate_until(prompts) == theirs.generate_until(prompts)
+
+
+def test_what_lm_eval_does_not_know_is_named(subject: Subject, folder: Path) -> None:
+    from schemas.errors import InputError
+
+    with pytest.raises(InputError, match="lm-eval knows no task local_poems"):
+        find_task("lm_eval/local_poems").run(subject, Options(include=folder))
+    with pytest.raises(InputError, match="is no folder"):
+        find_task("lm_eval/local_choices").run(subject, Options(include=folder / "absent"))

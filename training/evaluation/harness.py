@@ -1,0 +1,170 @@
+"""Our decoder as a model of lm-eval (Gao et al., the evaluation harness), and its tasks run on it.
+
+This imports lm-eval, the extra `eval`; nothing else of ours does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lm_eval import simple_evaluate
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+from lm_eval.tasks import TaskManager
+
+from schemas.errors import InputError, UsageError
+from training.evaluation.answers import greedy_answers
+from training.evaluation.likelihood import Request, likelihoods, request
+from training.evaluation.perplexity import windows
+from training.evaluation.subject import Subject
+from training.evaluation.task import Z_95, Figure, Options, Result
+
+
+class CorpusmillLM(LM):
+    """The three calls that lm-eval makes, answered by our decoder.
+
+    Requests are cut as by lm-eval's model for transformers: a context that is too long loses its
+    beginning, and rolling log-likelihoods begin with BOS, or EOS where there is none.
+    """
+
+    def __init__(self, subject: Subject, batch_size: int = 32) -> None:
+        super().__init__()
+        self.subject = subject
+        self.batch_size = batch_size
+
+    @property
+    def tokenizer_name(self) -> str:
+        """For lm-eval's caches."""
+        return str(self.subject.folder)
+
+    def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
+        """(sum of log-probabilities, whether it is the greedy text) of (context, continuation)."""
+        subject = self.subject
+        asked = [
+            request(subject.tokenizer, *instance.args, bos=subject.bos) for instance in requests
+        ]
+        found = likelihoods(subject.decoder, asked, self.batch_size)
+        return [(one.logprob, one.greedy) for one in found]
+
+    def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
+        """Sum of log-probabilities of all tokens of (text,), in disjoint windows."""
+        subject = self.subject
+        words, longest = subject.tokenizer, subject.decoder.config.max_seq_len
+        first = words.eos_id if words.bos_id is None else words.bos_id
+        asked: list[Request] = []
+        owners: list[int] = []
+        for number, instance in enumerate(requests):
+            tokens = [first, *words.encode(instance.args[0]).tolist()]
+            # lm-eval's windows: each but the last is disjoint from the one before.
+            for window in windows(len(tokens), 1, longest, longest):
+                context = tokens[window.start : window.first]
+                asked.append(Request(tuple(context), tuple(tokens[window.first : window.end])))
+                owners.append(number)
+        sums = np.zeros(len(requests))
+        for owner, one in zip(
+            owners, likelihoods(subject.decoder, asked, self.batch_size), strict=True
+        ):
+            sums[owner] += one.logprob
+        return [float(total) for total in sums]
+
+    def generate_until(self, requests: Sequence[Instance]) -> list[str]:
+        """Greedy text after (context, {until, max_gen_toks}) up to the first of `until`.
+
+        Raises UsageError for a task that samples.
+        """
+        return [self._written(*instance.args) for instance in requests]
+
+    def _written(self, context: str, settings: dict[str, Any]) -> str:
+        if settings.get("do_sample") or settings.get("temperature", 0) > 0:
+            raise UsageError("the task samples its answers; only greedy ones are made here")
+        subject = self.subject
+        longest = subject.decoder.config.max_seq_len
+        count = min(int(settings.get("max_gen_toks", 256)), longest - 1)
+        words = subject.tokenizer
+        tokens = words.encode(context).tolist()
+        if (subject.bos and words.bos_id is not None) or not tokens:
+            tokens = [words.eos_id if words.bos_id is None else words.bos_id, *tokens]
+        (text,) = greedy_answers(
+            subject.decoder,
+            words,
+            [tokens[-(longest - count) :]],
+            max_new_tokens=count,
+            stop_ids={words.eos_id},
+        )
+        until = settings.get("until") or []
+        stops = [until] if isinstance(until, str) else until
+        ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
+        return text[: min(ends, default=len(text))]
+
+
+def run(name: str, subject: Subject, options: Options) -> Result:
+    """lm-eval's task `name` on our decoder; `include` is a folder of further task files (YAML).
+
+    Its figures are as it names them, with its filter behind a slash where it has one. Intervals of
+    its averages are 1.96 standard errors wide on both sides, as it computes those. Raises
+    InputError for a task that is not known.
+    """
+    found = simple_evaluate(
+        model=CorpusmillLM(subject, options.batch_size),
+        tasks=[name],
+        task_manager=_manager(name, options.include),
+        limit=options.limit,
+        num_fewshot=options.shots,
+        log_samples=True,
+    )
+    results, samples = found["results"], found["samples"]
+    rows = [
+        {"document": sample["doc"], **_metrics(sample), "task": task}
+        for task, each in samples.items()
+        for sample in each
+    ]
+    figures = [
+        figure
+        for task, values in results.items()
+        for figure in _figures("" if task == name else task, values, len(samples.get(task, rows)))
+    ]
+    return Result(figures, len(rows), {"lm_eval": version("lm_eval")}, rows)
+
+
+def _manager(name: str, include: Path | None) -> TaskManager:
+    """Knows the task; lm-eval's own ones, which take a while to list, only where it is among
+    them."""
+    if include is not None:
+        if not include.is_dir():
+            raise InputError(f"--include {include}: is no folder of task files")
+        own = TaskManager(include_path=str(include), include_defaults=False)
+        if name in own.all_tasks:
+            return own
+    manager = TaskManager(include_path=None if include is None else str(include))
+    if name not in manager.all_tasks:
+        raise InputError(f"lm-eval knows no task {name}: name another, or --include its folder")
+    return manager
+
+
+def _metrics(sample: dict[str, Any]) -> dict[str, Any]:
+    return {name: sample[name] for name in sample["metrics"]}
+
+
+def _figures(group: str, values: dict[str, Any], count: int) -> list[Figure]:
+    figures = []
+    for key, value in values.items():
+        metric, comma, chosen = key.partition(",")
+        if not comma or metric.endswith("_stderr") or not isinstance(value, float | int):
+            continue
+        error = values.get(f"{metric}_stderr,{chosen}")
+        wide = Z_95 * error if isinstance(error, float) else None
+        figures.append(
+            Figure(
+                metric if chosen == "none" else f"{metric}/{chosen}",
+                float(value),
+                group,
+                None if wide is None else value - wide,
+                None if wide is None else value + wide,
+                count,
+            )
+        )
+    return figures

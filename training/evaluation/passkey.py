@@ -1,0 +1,85 @@
+"""How far back a model finds a key that was hidden in its context."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from typing import Any
+
+from schemas.errors import UsageError
+from training.evaluation.answers import greedy_answers
+from training.evaluation.passkey_text import Passkey, hidden_key
+from training.evaluation.subject import Subject
+from training.evaluation.task import Figure, Options, Result, share
+from training.tokenizers import prompt_tokens
+
+
+def run(subject: Subject, options: Options) -> Result:
+    """Share of keys found, by length and depth; a length is that of text and answer, in tokens.
+
+    The same options ask the same questions, whatever the model. Raises UsageError for lengths that
+    the model has no room for, or in which no key can be hidden.
+    """
+    longest = subject.decoder.config.max_seq_len
+    lengths = options.lengths or (longest,)
+    if max(lengths) > longest:
+        raise UsageError(
+            f"--lengths {max(lengths)}: the model's max_seq_len is {longest}; to look beyond it: "
+            f"--set max_seq_len={max(lengths)}, and rope.scaling and rope.factor for a stretch"
+        )
+    if options.depths < 1 or options.trials < 1 or options.digits < 1:
+        raise UsageError("--depths, --trials and --digits are whole numbers from 1 on")
+    asked = [(length, text) for length in lengths for text in texts(subject, length, options)]
+    answers = greedy_answers(
+        subject.decoder,
+        subject.tokenizer,
+        [prompt_tokens(subject.tokenizer, text.text, bos=subject.bos) for _, text in asked],
+        max_new_tokens=_room(subject, options.digits),
+        stop_ids={subject.tokenizer.eos_id},
+        batch_size=options.batch_size,
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "length": length,
+            "depth": round(text.depth, 3),
+            "key": text.key,
+            "answer": answer,
+            "found": int(answer.strip().startswith(text.key)),
+        }
+        for (length, text), answer in zip(asked, answers, strict=True)
+    ]
+    names = ("depths", "trials", "digits", "seed")
+    settings = {"lengths": list(lengths), **{name: getattr(options, name) for name in names}}
+    return Result(_figures(rows), len(rows), settings, rows)
+
+
+def texts(subject: Subject, length: int, options: Options) -> list[Passkey]:
+    """`trials` texts at each of the depths, which are spread evenly from 0 to 1."""
+    extra = int(subject.bos and subject.tokenizer.bos_id is not None)
+    steps = max(options.depths - 1, 1)
+    return [
+        hidden_key(
+            subject.tokenizer,
+            length - extra,
+            depth / steps,
+            options.digits,
+            random.Random(f"{options.seed}/{length}/{depth}/{trial}"),
+        )
+        for depth in range(options.depths)
+        for trial in range(options.trials)
+    ]
+
+
+def _room(subject: Subject, digits: int) -> int:
+    return len(subject.tokenizer.encode(" " + "0" * digits + "."))
+
+
+def _figures(rows: list[dict[str, Any]]) -> list[Figure]:
+    """Of everything, of each length, and of each length and depth."""
+    cells: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        cells[""].append(row["found"])
+        cells[f"length {row['length']}"].append(row["found"])
+    for row in rows:
+        cells[f"length {row['length']} depth {row['depth']:.2f}"].append(row["found"])
+    return [share("found", sum(cell), len(cell), name) for name, cell in cells.items()]
