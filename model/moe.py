@@ -141,8 +141,9 @@ class MoE(nn.Module):
     def update_bias(self, load: Tensor) -> None:
         """Move the bias of the choice against `load` [E], the tokens an expert got in a step over
         all ranks: by bias_update_rate, down where it is above the mean, up where it is below
-        (DeepSeek-V3, arXiv 2412.19437, section 2.1.2). Does nothing with `balance: loss`."""
-        if self.choice_bias is None:
+        (DeepSeek-V3, arXiv 2412.19437, section 2.1.2). Does nothing with `balance: loss`, and
+        where the router is frozen."""
+        if self.choice_bias is None or not self.router.weight.requires_grad:
             return
         load = load.to(self.choice_bias)
         self.choice_bias += self.moe.bias_update_rate * (load.mean() - load).sign()

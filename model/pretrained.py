@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from model.adapters.peft_lora import PEFT_CONFIG, open_peft
+from model.adapters.record import ADAPTER
+from model.adapters.stored import open_merged
 from model.checkpoint_files import CHECKPOINTS, SHAPE, CheckpointWeights, latest_checkpoint
 from model.decoder import Decoder
 from model.huggingface.reading import CONFIG, HuggingFaceWeights
@@ -14,8 +17,9 @@ from schemas.errors import InputError
 
 
 def open_weights(folder: str | Path) -> Weights:
-    """Shape and weights of a run (its latest complete checkpoint), a checkpoint, or a Hugging Face
-    folder; each tensor is read when it is asked for.
+    """Shape and weights of a run (its latest complete checkpoint), a checkpoint, a Hugging Face
+    folder, or adapters in peft's format; each tensor is read when it is asked for. Adapters are
+    merged into their base in float32.
 
     Raises InputError in one line for a folder that is none of them, or damaged.
     """
@@ -23,15 +27,23 @@ def open_weights(folder: str | Path) -> Weights:
     if (folder / CONFIG).exists():
         return HuggingFaceWeights(folder)
     if (folder / SHAPE).exists():
-        return CheckpointWeights(folder)
+        return _checkpoint(folder)
     if (folder / CHECKPOINTS).is_dir():
-        return CheckpointWeights(latest_checkpoint(folder))
+        return _checkpoint(latest_checkpoint(folder))
+    if (folder / PEFT_CONFIG).exists():
+        return open_peft(folder, open_weights)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     raise InputError(
-        f"{folder}: holds no model: no {CONFIG} (Hugging Face), no {CHECKPOINTS}/ (a run) and no "
-        f"{SHAPE} (a checkpoint)"
+        f"{folder}: holds no model: no {CONFIG} (Hugging Face), no {CHECKPOINTS}/ (a run), no "
+        f"{SHAPE} (a checkpoint) and no {PEFT_CONFIG} (adapters)"
     )
+
+
+def _checkpoint(folder: Path) -> Weights:
+    if (folder / ADAPTER).exists():
+        return open_merged(folder, open_weights)
+    return CheckpointWeights(folder)
 
 
 def load_pretrained(

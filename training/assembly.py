@@ -11,6 +11,7 @@ from model.config import ModelConfig
 from model.pretrained import open_weights
 from model.weights import Weights
 from schemas.errors import InputError, UsageError
+from training.adapters.adaptation import Adaptation
 from training.checkpoint import Checkpoints
 from training.checkpoint.folder import CheckpointRef
 from training.checkpoint.together import Together
@@ -54,6 +55,8 @@ class Assembly:
     guard: SpikeGuard
     checkpoints: Checkpoints
     notices: list[str]
+    adaptation: Adaptation | None = None
+    """None where the whole model is trained."""
     step: int = 0
     """Steps done."""
     tokens: int = 0
@@ -69,6 +72,8 @@ class Assembly:
         state = {"model": model_state(self.parallel.parts), "optimizer": self.optimizer.state()}
         if self.average is not None:
             state["ema"] = self.average.state()
+        if self.adaptation is not None and self.adaptation.allocator is not None:
+            state["budget"] = self.adaptation.allocator.state()
         return state
 
     def save(self, *, asynchronous: bool) -> None:
@@ -81,11 +86,18 @@ class Assembly:
             "spikes": self.guard.state(),
         }
         self.checkpoints.save(
-            self.step, self.state(), record, self.shape, asynchronous=asynchronous
+            self.step,
+            self.state(),
+            record,
+            self.shape,
+            asynchronous=asynchronous,
+            adapters=None if self.adaptation is None else self.adaptation.record,
         )
 
     def resume(self, found: CheckpointRef) -> None:
         """Go on from a checkpoint. Raises InputError for other data or another model."""
+        if self.adaptation is not None:
+            self.adaptation.check_resumed(found)
         self.checkpoints.load(found, self.state())
         record = found.record()
         self.data.check_state(DataState.from_json(record["data"]))
@@ -114,8 +126,12 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
         folder.checkpoints, checkpoint.keep, notices.append, checkpoint.verify
     )
     found = checkpoints.latest()
+    adaptation = Adaptation.of(config, dims, shape, start)
     parallel = ParallelModel.build(shape, config, dims, world.device)
-    if start is not None and found is None:
+    if adaptation is not None:
+        # A checkpoint holds the adapters alone.
+        adaptation.begin(parallel)
+    elif start is not None and found is None:
         parallel.load_state(start.tensor)
     decay = config.optimizer.ema
     run = Assembly(
@@ -132,6 +148,7 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
         guard=SpikeGuard(config.optimizer.spike_factor, config.optimizer.spike_window),
         checkpoints=checkpoints,
         notices=notices,
+        adaptation=adaptation,
     )
     if found is not None:
         run.resume(found)

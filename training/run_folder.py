@@ -19,7 +19,7 @@ CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
 
 FIXED = (
-    *("stage", "seed", "model", "data", "tokenizer", "init"),
+    *("stage", "seed", "model", "data", "tokenizer", "init", "lora", "prompt_tuning"),
     *("train.batch_size", "optimizer.name", "optimizer.ema"),
 )
 """What a run cannot change when it goes on: its batches, weights and state would be another's."""

@@ -64,7 +64,8 @@ class Trainer:
         self.config = run.config
         self.journal = journal
         self.stop = stop
-        hooks = run.stage.hooks(run)
+        own = [] if run.adaptation is None else run.adaptation.hooks
+        hooks = [*own, *run.stage.hooks(run)]
         self.step = Step(run.config, run.parallel, run.optimizer, run.average, run.guard, hooks)
         self.looks = run.stage.looks(run)
         self.saved = run.step

@@ -8,9 +8,11 @@ import torch
 from torch import distributed
 from torch.distributed.tensor import DTensor
 
+from model.adapters.lora import Factors, LoraLinear
+from model.adapters.targets import adapters
 from model.config import ModelConfig
 from model.decoder import Decoder
-from training.optim import model_state
+from training.optim.parameters import every_tensor
 from training.parallel.model import ParallelModel
 
 
@@ -24,33 +26,49 @@ def parameter_count(shape: ModelConfig) -> int:
 def whole_decoder(parallel: ParallelModel, shape: ModelConfig) -> Decoder | None:
     """A decoder with all weights on the first rank, in host memory; None on the others.
 
-    Every rank calls it. One process gets its own module, without a copy. Tensors travel one at a
-    time, so no other rank ever holds more than one whole one.
+    Every rank calls it. One process, and the first of whole replicas, gets its own module, without
+    a copy. Else tensors travel one at a time, so no other rank ever holds more than one whole one,
+    and adapters are merged.
     """
-    if parallel.dims.world_size == 1:
-        return parallel.parts[0]
+    first = not distributed.is_initialized() or distributed.get_rank() == 0
+    if parallel.dims.world_size == 1 or parallel.dims.only_replicas:
+        return parallel.parts[0] if first else None
     with torch.device("meta"):
         decoder = Decoder(shape)
-    first = distributed.get_rank() == 0
     if first:
         decoder = decoder.to_empty(device="cpu")
         if shape.tie_embeddings and decoder.head is not None and decoder.embedding is not None:
             # `to_empty` parts them, and of two only the one that is named last would be filled.
             decoder.head.weight = decoder.embedding.weight  # type: ignore[assignment]
-    held = model_state(parallel.parts)
+    held = every_tensor(parallel.parts)
+    layers = adapters(parallel.parts)
     with torch.no_grad():
-        for name, target in model_state([decoder]).items():
+        for name, target in every_tensor([decoder]).items():
             whole = _gathered(held.get(name), target, parallel)
+            layer = layers.get(name.removesuffix(".weight"))
+            if layer is not None and name.endswith(".weight"):
+                whole = _whole_factors(layer).merge(whole)
             if first:
                 target.copy_(whole)
     return decoder.eval() if first else None
+
+
+def _whole_factors(layer: LoraLinear) -> Factors:
+    """The adapter on every rank."""
+    a, b, scale, e, magnitude = layer.factors()
+    e, magnitude = (None if tensor is None else _whole(tensor) for tensor in (e, magnitude))
+    return Factors(_whole(a), _whole(b), scale, e, magnitude)
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _gathered(
     here: torch.Tensor | None, like: torch.Tensor, parallel: ParallelModel
 ) -> torch.Tensor:
     """The whole tensor on every rank; with a pipeline, from the stage that holds it."""
-    whole = here.full_tensor() if isinstance(here, DTensor) else here
+    whole = None if here is None else _whole(here)
     if parallel.dims.pp == 1 or parallel.meshes is None:
         assert whole is not None
         return whole

@@ -142,7 +142,7 @@ def _quantize_scales(scales: Tensor) -> tuple[Tensor, Tensor]:
     """uint8 codes as `scales`, and the largest magnitude of each block of 256."""
     blocks = _in_blocks(scales, SCALES_BLOCK)
     outer = blocks.abs().amax(dim=1)
-    scaled = (blocks / outer.clamp_min(_LEAST)[:, None]).flatten()[: len(scales)]
+    scaled = (blocks * (1.0 / outer.clamp_min(_LEAST))[:, None]).flatten()[: len(scales)]
     levels = dynamic_levels().to(scales.device)
     codes = torch.bucketize(scaled, (levels[1:] + levels[:-1]) / 2)
     return codes.to(torch.uint8), outer

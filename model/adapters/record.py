@@ -52,13 +52,13 @@ class AdapterRecord(Section):
             base = opener(self.base)
         except InputError as error:
             raise InputError(
-                f"{path}: the base of these adapters cannot be opened: {error}; put it there, or "
-                "change base in adapter.json"
+                f"{path}: the base of these adapters cannot be opened: {error}; put it, or a link "
+                "to it, in its place"
             ) from error
         if fingerprint(base) != self.fingerprint:
             raise InputError(
                 f"{path}: {self.base} holds other weights than these adapters were trained on; "
-                "put those back, or change base in adapter.json"
+                "put those back"
             )
         return base
 

@@ -16,6 +16,7 @@ class Format(StrEnum):
     """What can be written."""
 
     hf = "hf"
+    peft = "peft"
 
 
 class Dtype(StrEnum):
@@ -34,7 +35,11 @@ def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="A new or empty folder.")],
     format: Annotated[
-        Format, typer.Option("--format", help="hf: a folder that transformers loads.")
+        Format,
+        typer.Option(
+            "--format",
+            help="hf: a folder that transformers loads, adapters merged; peft: adapters alone.",
+        ),
     ] = Format.hf,
     step: Annotated[
         int | None, typer.Option("--step", min=0, help="Checkpoint; default: the newest.")
@@ -45,12 +50,14 @@ def export(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the model and tokenizer of a run as a Hugging Face folder."""
+    """Write the model and tokenizer of a run as a Hugging Face folder, or its adapters for peft."""
     import torch
 
+    from training.adapters.exporting import export_peft
     from training.checkpoint.huggingface import export_huggingface
 
-    written = export_huggingface(
+    writers = {Format.hf: export_huggingface, Format.peft: export_peft}
+    written = writers[format](
         run,
         output,
         step=step,
@@ -61,8 +68,10 @@ def export(
     if as_json:
         typer.echo(to_json({"output": str(output), "format": format.value, **written._asdict()}))
         return
-    what = "moving average of the weights" if ema else "weights"
+    kind = "weights" if format is Format.hf else "adapters"
+    what = f"moving average of the {kind}" if ema else kind
+    beside = ", and the tokenizer" if format is Format.hf else ""
     typer.echo(
         f"{visible(str(output), one_line=True)}: {what} after step {written.step}, "
-        f"{written.parameters:,} parameters in {written.dtype}, and the tokenizer"
+        f"{written.parameters:,} parameters in {written.dtype}{beside}"
     )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
+from model.adapters.record import ADAPTER, AdapterRecord
 from model.config import ModelConfig
 from schemas.errors import InputError, OutputError
 from training.checkpoint import folder as files
@@ -55,6 +56,7 @@ class Checkpoints:
         record: Mapping[str, Any],
         shape: ModelConfig,
         asynchronous: bool = False,
+        adapters: AdapterRecord | None = None,
     ) -> None:
         """Save the run after `step` steps.
 
@@ -62,6 +64,7 @@ class Checkpoints:
         optimizer and ema (their `state()`); `record` is JSON that does not depend on the number of
         ranks. With `asynchronous` it returns once the tensors are copied to host memory, and a
         thread does the rest; an earlier save is waited for, and if it failed that is noticed.
+        `adapters` tells what they belong to, where the state holds adapters alone.
 
         Raises OutputError when the checkpoint cannot be written: those before are unharmed.
         """
@@ -74,6 +77,8 @@ class Checkpoints:
             files.RECORD: {"step": step, **record},
             files.MODEL: shape.model_dump(mode="json"),
         }
+        if adapters is not None:
+            jsons[ADAPTER] = adapters.model_dump(mode="json")
         if asynchronous:
             copied = cast(dict[str, Tensor], self._stager.stage(flat))
             self._pending = self._writer.submit(self._write, step, copied, jsons)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import yaml
 
-from model.huggingface import load_huggingface, save_huggingface
-from schemas.errors import InputError
+from model.adapters.peft_lora import PEFT_CONFIG, open_peft
+from model.adapters.record import ADAPTER
+from model.adapters.stored import open_merged
+from model.huggingface import HuggingFaceWeights, save_huggingface
+from model.pretrained import open_weights
+from model.weights import Weights, build, expected_shapes
+from schemas.errors import InputError, UsageError
 from training.chat.formatter import find_formatter
 from training.chat.template import find_template
 from training.checkpoint.checkpoints import Checkpoints
@@ -50,10 +55,10 @@ def export_huggingface(
     """Write a folder that transformers loads, with the run's tokenizer.
 
     The checkpoint is the newest, or that of `step`; `averaged` takes the moving average of the
-    weights. Tensors are read one at a time. Raises UsageError for an output that is not empty and
-    for a model that no Hugging Face family has, InputError, OutputError.
+    weights. Adapters are merged. Tensors are read one at a time. Raises UsageError for an output
+    that is not empty and for a model that no Hugging Face family has, InputError, OutputError.
     """
-    ref = _checkpoint(run, step, notice)
+    ref = checkpoint_of(run, step, notice)
     shape = ref.shape()
     parameters = 0
 
@@ -68,7 +73,7 @@ def export_huggingface(
         turns = set() if chat is None else chat.stop_ids - {tokenizer.eos_id}
         save_huggingface(
             shape,
-            map(counted, each_tensor(ref, averaged=averaged)),
+            map(counted, _tensors(ref, averaged)),
             partial,
             dtype=dtype,
             bos_id=tokenizer.bos_id,
@@ -77,15 +82,18 @@ def export_huggingface(
     return Exported(ref.step, parameters, str(dtype).removeprefix("torch."), averaged)
 
 
-def import_huggingface(folder: Path, output: Path, notice: Notice = lambda line: None) -> int:
+def import_huggingface(
+    folder: Path, output: Path, notice: Notice = lambda line: None, base: Path | None = None
+) -> int:
     """Make a run folder of a Hugging Face folder: the weights in float32 as the checkpoint of step
     0, tokenizer and chat template, and a config.yaml that says where they are from. Returns the
-    number of parameters.
+    number of parameters. Adapters in peft's format are merged into `base`, by default the folder
+    that they name.
 
     `pretrain` starts from it (`init`), `generate` runs it. Raises UsageError for an output that is
     not empty, InputError, OutputError.
     """
-    decoder = load_huggingface(folder)
+    decoder = build(_imported(folder, base), torch.device("cpu"), torch.float32)
     state = model_state([decoder])
     with new_folder(output) as partial:
         record = {"imported_from": str(folder), "tokens": 0}
@@ -104,6 +112,14 @@ def import_huggingface(folder: Path, output: Path, notice: Notice = lambda line:
     return sum(parameter.numel() for parameter in decoder.parameters())
 
 
+def _imported(folder: Path, base: Path | None) -> Weights:
+    if (folder / PEFT_CONFIG).exists():
+        return open_peft(folder, open_weights, base)
+    if base is not None:
+        raise UsageError(f"--base: {folder} holds no {PEFT_CONFIG}: it needs no base")
+    return HuggingFaceWeights(folder)
+
+
 def _import_tokenizer(folder: Path, partial: Path, notice: Notice) -> str | None:
     try:
         found = find_tokenizer(folder)
@@ -117,7 +133,17 @@ def _import_tokenizer(folder: Path, partial: Path, notice: Notice) -> str | None
     return str(found)
 
 
-def _checkpoint(run: Path, step: int | None, notice: Notice) -> CheckpointRef:
+def _tensors(ref: CheckpointRef, averaged: bool) -> Iterator[tuple[str, torch.Tensor]]:
+    if not (ref.folder / ADAPTER).exists():
+        yield from each_tensor(ref, averaged=averaged)
+        return
+    merged = open_merged(ref.folder, open_weights, "ema" if averaged else "model")
+    for name in expected_shapes(merged.config):
+        yield name, merged.tensor(name)
+
+
+def checkpoint_of(run: Path, step: int | None, notice: Notice) -> CheckpointRef:
+    """The newest checkpoint of a run, or that of `step`. Raises InputError."""
     if not (run / CHECKPOINTS).is_dir():
         raise InputError(f"{run}: is no training run: it has no {CHECKPOINTS}/")
     saved = Checkpoints(run / CHECKPOINTS, notice=notice)

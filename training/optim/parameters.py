@@ -32,11 +32,20 @@ def named_parameters(parts: Iterable[nn.Module]) -> Iterator[tuple[str, nn.Param
 
 
 def model_state(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
-    """What a checkpoint holds of a model: parameters and persistent buffers by plain name.
+    """What a checkpoint holds of a model: parameters and persistent buffers by plain name; where
+    some parameters are frozen, those that are trained.
 
     The tensors are those of the model, so loading into them loads the model. Of tied parameters
     the first name alone is kept.
     """
+    parts = tuple(parts)
+    if any(not parameter.requires_grad for part in parts for parameter in part.parameters()):
+        return {name: parameter.detach() for name, parameter in named_parameters(parts)}
+    return every_tensor(parts)
+
+
+def every_tensor(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """`model_state` of trained and frozen tensors."""
     state: dict[str, Tensor] = {}
     for part in parts:
         kept = part.state_dict(keep_vars=True)

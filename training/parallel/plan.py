@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from model.adapters.targets import adapt, adapted_layers
 from model.config import ModelConfig
 from model.decoder import Decoder
 from training.config import TrainingConfig
@@ -33,6 +34,10 @@ def lay_out(
             parts = stage_parts(shape, meshes.pp.get_group().rank(), dims.pp, dims.pp_parts)
         else:
             parts = [Decoder(shape)]
+        if config.lora is not None:
+            layers = adapted_layers(shape, config.lora)
+            for part in parts:
+                adapt(part, layers, config.lora)
     for part in parts:
         _cut(part, config, dims, meshes)
     if meshes is None or dims.world_size == 1 or dims.only_replicas:

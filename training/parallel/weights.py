@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from model.adapters.lora import QuantizedLoraLinear
 from model.config import ModelConfig
 from model.initial import initial_weight
 from schemas.errors import InputError
@@ -53,8 +54,8 @@ def initialize(part: nn.Module, config: ModelConfig, seed: int) -> None:
 
 
 def load(part: nn.Module, whole: Callable[[str], Tensor]) -> None:
-    """Set all parameters and persistent buffers from whole tensors by name. Raises InputError for
-    another shape."""
+    """Set all parameters, persistent buffers and 4-bit weights from whole tensors by name. Raises
+    InputError for another shape."""
 
     def checked(name: str, shape: torch.Size) -> Tensor:
         tensor = whole(name)
@@ -71,3 +72,6 @@ def load(part: nn.Module, whole: Callable[[str], Tensor]) -> None:
         for name, buffer in part.named_buffers():
             if name in kept:
                 buffer.copy_(checked(name, buffer.shape))
+        for name, module in part.named_modules():
+            if isinstance(module, QuantizedLoraLinear):
+                module.quantize(checked(f"{name}.weight", module.shape))

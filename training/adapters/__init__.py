@@ -1,0 +1,1 @@
+"""Training a few weights beside a frozen model."""

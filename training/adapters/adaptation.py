@@ -1,0 +1,160 @@
+"""What a run trains in place of the model's own weights, from its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from model.adapters.config import LoraConfig
+from model.adapters.lora import QuantizedLoraLinear
+from model.adapters.merged import Adapters, FreshAdapters
+from model.adapters.peft_lora import read_lora
+from model.adapters.record import ADAPTER, AdapterRecord, fingerprint
+from model.adapters.targets import adapted_layers, adapters
+from model.config import ModelConfig
+from model.weights import Weights
+from schemas.errors import InputError, UsageError
+from training.adapters.budget import RankAllocator
+from training.checkpoint.folder import CheckpointRef
+from training.config import TrainingConfig
+from training.parallel.dims import ParallelDims
+from training.parallel.model import ParallelModel
+from training.step import StepHook
+
+
+@dataclass
+class Adaptation:
+    """The adapters of a run."""
+
+    record: AdapterRecord
+    tensor: Callable[[str], Tensor]
+    """First values by name: of the frozen weights and of the adapters. Raises InputError."""
+    allocator: RankAllocator | None = None
+
+    @classmethod
+    def of(
+        cls, config: TrainingConfig, dims: ParallelDims, shape: ModelConfig, start: Weights | None
+    ) -> Adaptation | None:
+        """What the configuration asks for, None for a run that trains the whole model.
+
+        Raises UsageError for what does not go together, InputError for a `lora.start` that is
+        damaged or of another model.
+        """
+        lora, prompt = config.lora, config.prompt_tuning
+        if lora is None and prompt is None:
+            return None
+        if start is None or config.init is None:
+            key = "lora" if lora is not None else "prompt_tuning"
+            raise UsageError(f"{key}: needs weights to train beside; name their folder as init")
+        check(config, dims)
+        base = os.path.abspath(config.init)
+        record = AdapterRecord(
+            base=base, fingerprint=fingerprint(start), lora=lora, prompt_tuning=prompt
+        )
+        assert lora is not None
+        layers = adapted_layers(shape, lora)
+        fresh = FreshAdapters(start, lora, config.seed, _started(lora, start, layers))
+        return cls(record, fresh.tensor)
+
+    def begin(self, parallel: ParallelModel) -> None:
+        """Set frozen weights and adapters of a model that is laid out. Raises InputError."""
+        parallel.load_state(self.tensor)
+        lora = self.record.lora
+        if lora is not None and lora.budget is not None:
+            self.allocator = RankAllocator(adapters(parallel.parts), lora.budget)
+
+    @property
+    def hooks(self) -> list[StepHook]:
+        """What takes part in each step."""
+        return [] if self.allocator is None else [self.allocator]
+
+    def check_resumed(self, found: CheckpointRef) -> None:
+        """Raises InputError for a checkpoint of adapters of another model."""
+        path = found.folder / ADAPTER
+        if not path.exists():
+            raise InputError(
+                f"{found.folder}: has no {ADAPTER}: it holds a whole model; choose another output"
+            )
+        if AdapterRecord.read(path).fingerprint != self.record.fingerprint:
+            raise InputError(
+                f"{path}: init ({self.record.base}) holds other weights than the run began with; "
+                "put those back, or choose another output"
+            )
+
+
+def check(config: TrainingConfig, dims: ParallelDims) -> None:
+    """Raises UsageError for keys that do not go with adapters."""
+    if config.lora is not None and config.prompt_tuning is not None:
+        raise UsageError("prompt_tuning: does not go with lora; choose one of them")
+    for name in ("tp", "pp", "ep"):
+        degree = getattr(dims, name)
+        if degree > 1:
+            raise UsageError(
+                f"parallel.{name}: {degree}: adapters are trained with dp_replicate, dp_shard and "
+                "cp alone; set it to 1"
+            )
+    lora = config.lora
+    if lora is None:
+        alone = "prompt_tuning"
+    elif lora.quantize != "none":
+        alone = "lora.quantize"
+    elif lora.budget is not None:
+        alone = "lora.budget"
+    else:
+        return
+    if dims.world_size > dims.dp_replicate:
+        raise UsageError(
+            f"{alone}: every rank has to hold the whole model: set parallel.dp_shard to 1 and "
+            "parallel.dp_replicate to the number of ranks"
+        )
+
+
+def _started(lora: LoraConfig, base: Weights, layers: list[str]) -> Adapters | None:
+    """The adapters of `lora.start`, which have to be of the configured kind."""
+    if lora.start is None:
+        return None
+    keys, found = read_lora(Path(lora.start), base.config)
+    for name, theirs in (("rank", "r"), ("alpha", "lora_alpha")):
+        if keys.get(theirs) != getattr(lora, name):
+            raise UsageError(
+                f"lora.{name}: {getattr(lora, name):g}, but {lora.start} has {keys.get(theirs)}"
+            )
+    for name, theirs in (("rslora", "use_rslora"), ("dora", "use_dora")):
+        if bool(keys.get(theirs)) != getattr(lora, name) and (name, lora.dora) != ("dora", True):
+            raise UsageError(
+                f"lora.{name}: {getattr(lora, name)}, but {lora.start} has {bool(keys.get(theirs))}"
+            )
+    if keys.get("rank_pattern") or keys.get("alpha_pattern"):
+        raise UsageError(f"lora.start: {lora.start} has a rank or alpha of its own for some layers")
+    strays = [layer for layer in found if layer not in layers]
+    if strays:
+        raise UsageError(
+            f"lora.targets: do not take in {strays[0]}, which {lora.start} has an adapter for"
+        )
+    return found
+
+
+class Counts(NamedTuple):
+    """Numbers in weights."""
+
+    trained: int
+    every: int
+    """Trained and frozen; of 4-bit weights the numbers that they stand for."""
+
+
+def trained_parameters(parts: Iterable[nn.Module]) -> Counts:
+    """What the parts held here train, of what they hold."""
+    trained = every = 0
+    for part in parts:
+        for parameter in part.parameters():
+            trained += parameter.numel() if parameter.requires_grad else 0
+            every += parameter.numel()
+        for module in part.modules():
+            if isinstance(module, QuantizedLoraLinear):
+                every += module.shape.numel()
+    return Counts(trained, every)
