@@ -19,6 +19,7 @@ from pipelines.cli import (
     demo,
     deploy,
     estimate,
+    eval_,
     export,
     generate,
     import_,
@@ -100,6 +101,7 @@ for _module in (
     export,
     import_,
     generate,
+    eval_,
 ):
     _module.register(app)
 
