@@ -12,7 +12,7 @@ from training.data.state import DataState, Parts, check_same_data, fingerprint_o
 from training.sft.encoded import EncodedConversations
 from training.sft.order import WINDOW_STEPS, Apart, Order, Packed, Window, grouped
 from training.sft.phases import Phases
-from training.sft.rows import RowShape, learning_rows
+from training.sft.rows import RowShape, learning_rows, single
 
 
 class SftCorpus:
@@ -77,8 +77,7 @@ class SftCorpus:
         batch = learning_rows(
             pieces, np.concatenate(stretches), np.concatenate(targets), count, width, self._fill
         )
-        # Padding stands at the end of a row, where causal attention alone hides it.
-        return batch if self._packed else batch._replace(documents=None)
+        return batch if self._packed else single(batch)
 
     def _pieces(self, k: int) -> tuple[str, Pieces]:
         task, number = self.phases.place(self._ungrouped(k))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import lcm
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +54,14 @@ def learning_rows(
     return batch._replace(labels=np.where(learned.labels == 1, batch.labels, IGNORED))
 
 
+def single(batch: Batch) -> Batch:
+    """The same for rows of one conversation each: padding stands behind it, where causal attention
+    hides it without a mask. Positions run on, for they alone say what is behind."""
+    rows, width = batch.tokens.shape
+    positions = np.broadcast_to(np.arange(width, dtype=np.int32), (rows, width))
+    return batch._replace(positions=positions, documents=None)
+
+
 def validation_rows(
     held: EncodedConversations, shape: RowShape, batch_size: int, batches: int, fill: int
 ) -> Iterator[ValidationBatch]:
@@ -65,5 +72,5 @@ def validation_rows(
         places = held.lengths[conversations] - 1
         pieces = Pieces(conversations - start, zeros, conversations, zeros, places)
         width = shape.width(int(places.max()))
-        made: Any = learning_rows(pieces, *held.gather(conversations), batch_size, width, fill)
-        yield ValidationBatch(made._replace(documents=None), 0)
+        made = learning_rows(pieces, *held.gather(conversations), batch_size, width, fill)
+        yield ValidationBatch(single(made), 0)
