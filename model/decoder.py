@@ -21,6 +21,7 @@ from model.moe import MoE
 from model.norm import RMSNorm
 from model.rope import rotation
 from model.self_attention import SelfAttention, Surroundings
+from model.virtual_tokens import VirtualTokens
 from model.visibility import Visibility
 
 
@@ -96,6 +97,8 @@ class Decoder(nn.Module):
         self.gather_keys: Callable[[Tensor], Tensor] | None = None
         """Positions or documents [B or 1, T] of this part of a sequence -> those of the keys that
         the layers' `KeyValueExchange` returns. Set by context parallelism."""
+        self.virtual: VirtualTokens | None = None
+        """Trained tokens in front of every sequence, see `model.adapters.virtual`."""
 
     def forward(
         self,
@@ -129,10 +132,13 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """What the last layer gives, [B, T, dim], before norm and head; arguments of `forward`."""
         hidden = tokens if self.embedding is None else self.embedding(tokens)
-        around = self.surroundings(tokens, positions, documents, cache)
+        length = hidden.shape[1]
+        if self.virtual is not None:
+            hidden, positions, documents = self.virtual.precede(hidden, positions, documents, cache)
+        around = self.surroundings(hidden, positions, documents, cache)
         for name, block in self.layers.items():
             hidden = block(hidden, around, None if cache is None else cache.layers[int(name)])
-        return hidden
+        return hidden if self.virtual is None else hidden[:, -length:]
 
     def surroundings(
         self,
@@ -160,6 +166,8 @@ class Decoder(nn.Module):
             own = own.expand(batch, -1)
             keys, key_documents = cache.announce(positions.expand(batch, -1), own)
             see = Visibility(positions, keys, own, key_documents)
+        if self.virtual is not None:
+            see = self.virtual.seen(see)
         config, device = self.config, tokens.device
         if config.position == "alibi":
             slopes = alibi_slopes(config.n_heads, device)

@@ -46,7 +46,7 @@ def generate(
     prompt, for settings that mean nothing, and where prompt and new tokens exceed max_seq_len.
     """
     sampling = Sampling(temperature, top_k, top_p)
-    _check(decoder.config, prompts, max_new_tokens, sampling)
+    _check(decoder, prompts, max_new_tokens, sampling)
     ends = _ends(eos_id)
     tokens: list[list[int]] = [[] for _ in prompts]
     logprobs: list[list[float]] = [[] for _ in prompts]
@@ -84,7 +84,7 @@ def stream(
     Raises UsageError as `generate`, before the first token.
     """
     sampling = Sampling(temperature, top_k, top_p)
-    _check(decoder.config, [prompt], max_new_tokens, sampling)
+    _check(decoder, [prompt], max_new_tokens, sampling)
     steps = _steps(decoder, [prompt], max_new_tokens, sampling, [generator_of(seed, 0)])
     return _until(_ends(eos_id), (tokens[0] for tokens, _ in steps))
 
@@ -110,9 +110,11 @@ def _until(ends: frozenset[int], tokens: Iterable[int]) -> Iterator[int]:
 
 
 def _check(
-    config: ModelConfig, prompts: Sequence[Sequence[int]], new: int, sampling: Sampling
+    decoder: Decoder, prompts: Sequence[Sequence[int]], new: int, sampling: Sampling
 ) -> None:
     sampling.check()
+    config = decoder.config
+    longest = config.max_seq_len - (0 if decoder.virtual is None else decoder.virtual.count)
     if new < 1:
         raise UsageError(f"max_new_tokens: {new} is not a whole number from 1 on")
     for number, prompt in enumerate(prompts):
@@ -123,10 +125,10 @@ def _check(
                 f"prompt {number}: tokens from {min(prompt)} to {max(prompt)} do not fit the "
                 f"model's vocabulary of {config.vocab_size}: is the tokenizer another model's?"
             )
-        if len(prompt) + new > config.max_seq_len:
+        if len(prompt) + new > longest:
             raise UsageError(
                 f"prompt {number}: {len(prompt)} tokens and {new} new ones exceed the model's "
-                f"max_seq_len of {config.max_seq_len}: shorten the prompt or max_new_tokens"
+                f"max_seq_len of {longest}: shorten the prompt or max_new_tokens"
             )
 
 
@@ -166,7 +168,8 @@ def _steps(
     tokens = torch.tensor(
         [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
     )
-    capacity = longest + max_new_tokens
+    virtual = 0 if decoder.virtual is None else decoder.virtual.cached
+    capacity = virtual + longest + max_new_tokens
     keep_until = _rotation_fixed_until(decoder.config)
     cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
     logits = _last_logits(decoder, tokens, pads, cache)
@@ -194,6 +197,8 @@ def _last_logits(decoder: Decoder, tokens: Tensor, pads: Tensor, cache: KeyValue
     positions = torch.arange(tokens.shape[1], device=tokens.device)[None] - pads
     documents = torch.where(positions < 0, -1, 0)
     held = cache.length
+    if held and decoder.virtual is not None:
+        held -= decoder.virtual.cached
     hidden = decoder(
         tokens[:, held:],
         positions.clamp_min(0)[:, held:],

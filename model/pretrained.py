@@ -6,9 +6,11 @@ from pathlib import Path
 
 import torch
 
-from model.adapters.peft_lora import PEFT_CONFIG, open_peft
+from model.adapters.peft_folder import open_peft
+from model.adapters.peft_lora import PEFT_CONFIG
+from model.adapters.prompted import PromptedWeights
 from model.adapters.record import ADAPTER
-from model.adapters.stored import open_merged
+from model.adapters.stored import open_adapted
 from model.checkpoint_files import CHECKPOINTS, SHAPE, CheckpointWeights, latest_checkpoint
 from model.decoder import Decoder
 from model.huggingface.reading import CONFIG, HuggingFaceWeights
@@ -21,9 +23,19 @@ def open_weights(folder: str | Path) -> Weights:
     folder, or adapters in peft's format; each tensor is read when it is asked for. Adapters are
     merged into their base in float32.
 
-    Raises InputError in one line for a folder that is none of them, or damaged.
+    Raises InputError in one line for a folder that is none of them, or damaged, and for virtual
+    tokens, which weights alone cannot stand for.
     """
-    folder = Path(folder)
+    weights = _opened(Path(folder))
+    if isinstance(weights, PromptedWeights):
+        raise InputError(
+            f"{folder}: holds virtual tokens, which cannot be merged into a model: generate from "
+            "it, or export it with --format peft"
+        )
+    return weights
+
+
+def _opened(folder: Path) -> Weights:
     if (folder / CONFIG).exists():
         return HuggingFaceWeights(folder)
     if (folder / SHAPE).exists():
@@ -42,7 +54,7 @@ def open_weights(folder: str | Path) -> Weights:
 
 def _checkpoint(folder: Path) -> Weights:
     if (folder / ADAPTER).exists():
-        return open_merged(folder, open_weights)
+        return open_adapted(folder, open_weights)
     return CheckpointWeights(folder)
 
 
@@ -53,4 +65,8 @@ def load_pretrained(
 ) -> Decoder:
     """The decoder of a folder (see `open_weights`), in evaluation mode: tokens [B, T] -> logits
     [B, T, V]. Its weights are converted to `dtype`. Raises InputError."""
-    return build(open_weights(folder), torch.device(device), dtype)
+    weights = _opened(Path(folder))
+    decoder = build(weights, torch.device(device), dtype)
+    if isinstance(weights, PromptedWeights):
+        weights.extend(decoder, dtype)
+    return decoder

@@ -130,7 +130,7 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
     parallel = ParallelModel.build(shape, config, dims, world.device)
     if adaptation is not None:
         # A checkpoint holds the adapters alone.
-        adaptation.begin(parallel)
+        adaptation.begin(parallel, opened.tokenizer, config.seed)
     elif start is not None and found is None:
         parallel.load_state(start.tensor)
     decay = config.optimizer.ema

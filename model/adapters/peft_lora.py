@@ -17,8 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.adapters.lora import Factors
-from model.adapters.merged import Adapters, MergedWeights
-from model.adapters.record import Opener
+from model.adapters.merged import Adapters
 from model.config import ModelConfig
 from model.huggingface.families import write_config
 from model.huggingface.names import is_stacked, their_names
@@ -122,21 +121,6 @@ def read_lora(folder: Path, shape: ModelConfig) -> tuple[dict[str, Any], Adapter
         if found != wanted:
             raise InputError(f"{stored.path}: {theirs} lacks a tensor of its adapter")
     return keys, {layers[n]: partial(_read_factors, stored, n, keys, fields[n]) for n in fields}
-
-
-def open_peft(folder: Path, opener: Opener, base: Path | None = None) -> MergedWeights:
-    """The model that adapters in peft's format make of `base`, by default of the folder that they
-    name. Raises InputError."""
-    path = folder / PEFT_CONFIG
-    named = base or read_object(path).get("base_model_name_or_path")
-    if not named or not Path(named).is_dir():
-        raise InputError(
-            f"{path}: base_model_name_or_path {str(named)!r} is no folder here; name the folder of "
-            "the model there"
-        )
-    weights = opener(named)
-    _, adapters = read_lora(folder, weights.config)
-    return MergedWeights(folder, weights.config, weights, adapters)
 
 
 def _read_factors(stored: StoredPeft, name: str, keys: dict[str, Any], fields: set[str]) -> Factors:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from model.adapters.config import LoraConfig
+from model.adapters.config import LoraConfig, PromptTuning
 from model.adapters.lora import Factors
 from model.adapters.merged import Adapters, MergedWeights, quantization
+from model.adapters.prompted import PromptedWeights
 from model.adapters.record import ADAPTER, AdapterRecord, Opener
 from model.adapters.targets import adapted_layers
+from model.adapters.virtual import virtual_shapes
 from model.checkpoint_files import MODEL_PART, CheckpointTensors
 from model.config import ModelConfig
-from model.weights import differences
+from model.weights import Weights, differences
 from schemas.errors import InputError, UsageError
 
 
@@ -33,24 +35,39 @@ def stored_adapters(folder: Path, config: LoraConfig, part: str = MODEL_PART) ->
         names = factor_names(tensors.config, config)
     except UsageError as error:
         raise InputError(f"{folder / ADAPTER}: {error}") from error
-    held = tensors.shapes if part == MODEL_PART else _without_counters(tensors)
+    held = _without_counters(tensors)
     problem = differences(held, dict.fromkeys(name for of in names.values() for name in of))
     if problem is not None:
         raise InputError(f"{folder}: {problem}")
     return {layer: partial(_factors, tensors, layer, config) for layer in names}
 
 
-def open_merged(folder: Path, opener: Opener, part: str = MODEL_PART) -> MergedWeights:
-    """The model of a checkpoint folder with LoRA's adapters. `part`: or their moving average.
+def open_adapted(folder: Path, opener: Opener, part: str = MODEL_PART) -> Weights:
+    """The model of a checkpoint folder of adapters, or of virtual tokens (`PromptedWeights`).
+    `part`: or their moving average.
 
     Raises InputError for a damaged checkpoint and a base that is missing or another.
     """
     record = AdapterRecord.read(folder / ADAPTER)
-    assert record.lora is not None
-    adapters = stored_adapters(folder, record.lora, part)
     base = record.open_base(folder / ADAPTER, opener)
     config = CheckpointTensors(folder).config
+    if record.prompt_tuning is not None:
+        tokens = stored_tokens(folder, record.prompt_tuning, part)
+        return PromptedWeights(folder, config, base, record.prompt_tuning, tokens)
+    if record.lora is None:
+        raise InputError(f"{folder / ADAPTER}: names neither lora nor prompt_tuning")
+    adapters = stored_adapters(folder, record.lora, part)
     return MergedWeights(folder, config, base, adapters, quantization(record.lora))
+
+
+def stored_tokens(folder: Path, config: PromptTuning, part: str = MODEL_PART) -> dict[str, Tensor]:
+    """The virtual tokens of a checkpoint folder, see `virtual_shapes`. Raises InputError."""
+    tensors = CheckpointTensors(folder, part)
+    expected = virtual_shapes(tensors.config, config)
+    problem = differences(_without_counters(tensors), expected)
+    if problem is not None:
+        raise InputError(f"{folder}: {problem}")
+    return {name: tensors.tensor(name) for name in expected}
 
 
 def _factors(tensors: CheckpointTensors, layer: str, config: LoraConfig) -> Factors:
@@ -63,4 +80,5 @@ def _factors(tensors: CheckpointTensors, layer: str, config: LoraConfig) -> Fact
 
 
 def _without_counters(tensors: CheckpointTensors) -> dict[str, object]:
+    """A moving average also says of how many steps it is."""
     return {name: shape for name, shape in tensors.shapes.items() if name != "updates"}

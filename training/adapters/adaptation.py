@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from model.adapters.config import LoraConfig
@@ -16,6 +17,7 @@ from model.adapters.merged import Adapters, FreshAdapters
 from model.adapters.peft_lora import read_lora
 from model.adapters.record import ADAPTER, AdapterRecord, fingerprint
 from model.adapters.targets import adapted_layers, adapters
+from model.adapters.virtual import first_tokens, start_as, virtual_shapes
 from model.config import ModelConfig
 from model.weights import Weights
 from schemas.errors import InputError, UsageError
@@ -25,6 +27,7 @@ from training.config import TrainingConfig
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
 from training.step import StepHook
+from training.tokenizers import Tokenizer
 
 
 @dataclass
@@ -56,15 +59,22 @@ class Adaptation:
         record = AdapterRecord(
             base=base, fingerprint=fingerprint(start), lora=lora, prompt_tuning=prompt
         )
-        assert lora is not None
+        if lora is None:
+            assert prompt is not None
+            return cls(record, _beside_zeros(start, virtual_shapes(shape, prompt)))
         layers = adapted_layers(shape, lora)
         fresh = FreshAdapters(start, lora, config.seed, _started(lora, start, layers))
         return cls(record, fresh.tensor)
 
-    def begin(self, parallel: ParallelModel) -> None:
-        """Set frozen weights and adapters of a model that is laid out. Raises InputError."""
+    def begin(self, parallel: ParallelModel, tokenizer: Tokenizer, seed: int) -> None:
+        """Set frozen weights and adapters of a model that is laid out. Raises InputError, and
+        UsageError for a `prompt_tuning.init` without tokens."""
         parallel.load_state(self.tensor)
-        lora = self.record.lora
+        lora, prompt = self.record.lora, self.record.prompt_tuning
+        if prompt is not None:
+            text = None if prompt.init is None else tokenizer.encode(prompt.init).tolist()
+            tokens = first_tokens(prompt, text, tokenizer.vocab_size, seed)
+            start_as(parallel.parts[0], tokens)
         if lora is not None and lora.budget is not None:
             self.allocator = RankAllocator(adapters(parallel.parts), lora.budget)
 
@@ -99,6 +109,12 @@ def check(config: TrainingConfig, dims: ParallelDims) -> None:
                 "cp alone; set it to 1"
             )
     lora = config.lora
+    packing = getattr(getattr(config, "data", None), "packing", "none")
+    if lora is None and packing != "none":
+        raise UsageError(
+            f"prompt_tuning: data.packing {packing} puts several documents into a row, but virtual "
+            "tokens belong to one; set data.packing to none"
+        )
     if lora is None:
         alone = "prompt_tuning"
     elif lora.quantize != "none":
@@ -112,6 +128,11 @@ def check(config: TrainingConfig, dims: ParallelDims) -> None:
             f"{alone}: every rank has to hold the whole model: set parallel.dp_shard to 1 and "
             "parallel.dp_replicate to the number of ranks"
         )
+
+
+def _beside_zeros(base: Weights, virtual: Mapping[str, tuple[int, ...]]) -> Callable[[str], Tensor]:
+    """The base's tensors, and zeros for virtual tokens until there is a model to start them."""
+    return lambda name: torch.zeros(virtual[name]) if name in virtual else base.tensor(name)
 
 
 def _started(lora: LoraConfig, base: Weights, layers: list[str]) -> Adapters | None:

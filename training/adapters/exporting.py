@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from model.adapters.peft_lora import write_lora
+from model.adapters.peft_virtual import write_virtual
 from model.adapters.record import ADAPTER, AdapterRecord
-from model.adapters.stored import stored_adapters
+from model.adapters.stored import stored_adapters, stored_tokens
 from model.huggingface.reading import CONFIG as HF_CONFIG
-from model.pretrained import open_weights
-from schemas.errors import UsageError
+from schemas.errors import InputError, UsageError
 from training.checkpoint.huggingface import Exported, Notice, checkpoint_of
 from training.checkpoint.new_folder import new_folder
 
@@ -41,17 +41,25 @@ def export_peft(
     record = AdapterRecord.read(path)
     shape = ref.shape()
     base = record.base if os.path.exists(os.path.join(record.base, HF_CONFIG)) else None
-    assert record.lora is not None
-    lora = record.lora
-    record.open_base(path, open_weights)
+    part = "ema" if averaged else "model"
     with new_folder(output) as partial:
-        written = write_lora(
-            partial,
-            shape,
-            stored_adapters(ref.folder, lora, "ema" if averaged else "model"),
-            rank=lora.rank,
-            rslora=lora.rslora,
-            base=base,
-            dtype=dtype,
-        )
+        if record.prompt_tuning is not None:
+            tokens = stored_tokens(ref.folder, record.prompt_tuning, part)
+            written = write_virtual(
+                partial, shape, record.prompt_tuning, tokens, base=base, dtype=dtype
+            )
+        elif record.lora is not None:
+            lora = record.lora
+            adapters = stored_adapters(ref.folder, lora, part)
+            written = write_lora(
+                partial,
+                shape,
+                adapters,
+                rank=lora.rank,
+                rslora=lora.rslora,
+                base=base,
+                dtype=dtype,
+            )
+        else:
+            raise InputError(f"{path}: names neither lora nor prompt_tuning")
     return Exported(ref.step, written, str(dtype).removeprefix("torch."), averaged)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-from model.adapters.peft_lora import PEFT_CONFIG, open_peft
+from model.adapters.peft_folder import open_peft
+from model.adapters.peft_lora import PEFT_CONFIG
+from model.adapters.prompted import PromptedWeights
 from model.adapters.record import ADAPTER
-from model.adapters.stored import open_merged
+from model.adapters.stored import open_adapted
 from model.huggingface import HuggingFaceWeights, save_huggingface
 from model.pretrained import open_weights
 from model.weights import Weights, build, expected_shapes
@@ -114,7 +116,10 @@ def import_huggingface(
 
 def _imported(folder: Path, base: Path | None) -> Weights:
     if (folder / PEFT_CONFIG).exists():
-        return open_peft(folder, open_weights, base)
+        weights = open_peft(folder, open_weights, base)
+        if isinstance(weights, PromptedWeights):
+            raise UsageError(f"{folder}: holds virtual tokens, which cannot be merged into a model")
+        return weights
     if base is not None:
         raise UsageError(f"--base: {folder} holds no {PEFT_CONFIG}: it needs no base")
     return HuggingFaceWeights(folder)
@@ -137,7 +142,12 @@ def _tensors(ref: CheckpointRef, averaged: bool) -> Iterator[tuple[str, torch.Te
     if not (ref.folder / ADAPTER).exists():
         yield from each_tensor(ref, averaged=averaged)
         return
-    merged = open_merged(ref.folder, open_weights, "ema" if averaged else "model")
+    merged = open_adapted(ref.folder, open_weights, "ema" if averaged else "model")
+    if isinstance(merged, PromptedWeights):
+        raise UsageError(
+            f"{ref.folder}: holds virtual tokens, which no plain model has; export them with "
+            "--format peft"
+        )
     for name in expected_shapes(merged.config):
         yield name, merged.tensor(name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from model.adapters.targets import adapt, adapted_layers
+from model.adapters.virtual import add_virtual_tokens
 from model.config import ModelConfig
 from model.decoder import Decoder
 from training.config import TrainingConfig
@@ -38,6 +39,9 @@ def lay_out(
             layers = adapted_layers(shape, config.lora)
             for part in parts:
                 adapt(part, layers, config.lora)
+        if config.prompt_tuning is not None:
+            for part in parts:
+                add_virtual_tokens(part, config.prompt_tuning)
     for part in parts:
         _cut(part, config, dims, meshes)
     if meshes is None or dims.world_size == 1 or dims.only_replicas:
