@@ -48,6 +48,18 @@ class LayerCache:
         made.length = self.length
         return made
 
+    def grow(self, capacity: int) -> None:
+        """Make room for more tokens; what is held stays."""
+        self.capacity = capacity
+        if self.keys is None or self.values is None:
+            return
+        keys, values, length = self.keys, self.values, self.length
+        batch, _, heads, size = keys.shape
+        self.keys = keys.new_zeros(batch, capacity, heads, size)
+        self.values = values.new_zeros(batch, capacity, heads, size)
+        self.keys[:, :length] = keys[:, :length]
+        self.values[:, :length] = values[:, :length]
+
 
 class KeyValueCache:
     """The caches of all layers, and positions and documents of the tokens in them."""
@@ -77,3 +89,19 @@ class KeyValueCache:
         made.layers = [layer.rows(rows) for layer in self.layers]
         made.positions, made.documents = self.positions[rows], self.documents[rows]
         return made
+
+    def truncate(self, length: int) -> None:
+        """Forget all but the first tokens."""
+        self.length = length
+        for layer in self.layers:
+            layer.length = length
+
+    def grow(self, capacity: int) -> None:
+        """Make room for so many tokens, where there is less."""
+        held = self.positions.shape[1]
+        if capacity <= held:
+            return
+        self.positions = torch.nn.functional.pad(self.positions, (0, capacity - held))
+        self.documents = torch.nn.functional.pad(self.documents, (0, capacity - held))
+        for layer in self.layers:
+            layer.grow(capacity)

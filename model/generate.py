@@ -89,6 +89,73 @@ def stream(
     return _until(_ends(eos_id), (tokens[0] for tokens, _ in steps))
 
 
+class Session:
+    """A sequence that is continued again and again, as in a conversation: keys and values of what
+    a prompt shares with the sequence before are kept."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.decoder = decoder
+        self._sequence: list[int] = []
+        self._held = 0
+        self._cache: KeyValueCache | None = None
+
+    def stream(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        eos_id: int | Collection[int] | None = None,
+        seed: int = 0,
+    ) -> Iterator[int]:
+        """The tokens that the function `stream` gives. They may be left at any time.
+
+        Raises UsageError as `generate`, before the first token.
+        """
+        sampling = Sampling(temperature, top_k, top_p)
+        _check(self.decoder.config, [prompt], max_new_tokens, sampling)
+        tokens = self._continue(list(prompt), max_new_tokens, sampling, seed)
+        return _until(_ends(eos_id), tokens)
+
+    def _continue(
+        self, prompt: list[int], new: int, sampling: Sampling, seed: int
+    ) -> Iterator[int]:
+        cache = self._take(prompt, new)
+        for tokens, _ in _steps(
+            self.decoder, [prompt], new, sampling, [generator_of(seed, 0)], cache
+        ):
+            # Not before: a step that is interrupted leaves layers of several lengths.
+            self._held = 0 if cache is None else cache.length
+            self._sequence.append(tokens[0])
+            yield tokens[0]
+
+    def _take(self, prompt: list[int], new: int) -> KeyValueCache | None:
+        """A cache with room that holds what the prompt shares with the sequence; None where
+        nothing can be kept."""
+        config = self.decoder.config
+        shared = _shared(self._sequence[: self._held], prompt[:-1])
+        self._sequence, self._held = list(prompt), 0
+        if _stretches_on_the_way(config):
+            return None
+        # Doubled, so that a conversation is copied few times.
+        room = min(config.max_seq_len, 1 << (len(prompt) + new - 1).bit_length())
+        if self._cache is None:
+            device = next(self.decoder.parameters()).device
+            self._cache = KeyValueCache(config, 1, room, device)
+        self._cache.truncate(shared)
+        self._cache.grow(room)
+        self._held = shared
+        return self._cache
+
+
+def _shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two sequences have in common at their start."""
+    pairs = zip(one, other, strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
 def generator_of(seed: int, row: int) -> torch.Generator:
     """The source of randomness of one prompt of a call."""
     # A digest, since torch's generator on the CPU takes the low 32 bits of a seed alone.
@@ -156,8 +223,10 @@ def _steps(
     max_new_tokens: int,
     sampling: Sampling,
     generators: Sequence[torch.Generator],
+    cache: KeyValueCache | None = None,
 ) -> Iterator[tuple[list[int], list[float]]]:
-    """Tokens and log-probabilities of all rows, step by step.
+    """Tokens and log-probabilities of all rows, step by step. A `cache` may hold the first tokens
+    of the prompts, and has room for all.
 
     Prompts are padded on the left. Padding is a document of its own, which no token sees, and
     takes no positions from the prompt.
@@ -171,7 +240,8 @@ def _steps(
     virtual = 0 if decoder.virtual is None else decoder.virtual.cached
     capacity = virtual + longest + max_new_tokens
     keep_until = _rotation_fixed_until(decoder.config)
-    cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
+    if cache is None:
+        cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
     logits = _last_logits(decoder, tokens, pads, cache)
     for step in range(max_new_tokens):
         chosen, logprobs = sampling.choose(logits, generators)

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from pipelines.cli import (
     assets,
+    chat,
     curate,
     decide,
     demo,
@@ -102,6 +103,7 @@ for _module in (
     import_,
     generate,
     eval_,
+    chat,
 ):
     _module.register(app)
 

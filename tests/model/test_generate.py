@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.decoder import Decoder
-from model.generate import generate, stream
+from model.generate import Session, generate, stream
 from schemas.errors import UsageError
 from tests.model.test_cache import SHAPES, decoder_of
 
@@ -146,6 +146,37 @@ def test_any_of_several_ends_is_one() -> None:
     assert list(streamed) == found.tokens
     (never,) = generate(decoder, PROMPTS[:1], max_new_tokens=8, temperature=0, eos_id=())
     assert (never.tokens, never.finish_reason) == (free.tokens, "length")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_session_gives_what_each_prompt_alone_gives(name: str) -> None:
+    decoder = decoder_of(**ALL[name])
+    session = Session(decoder)
+    settings: dict[str, Any] = {"max_new_tokens": 6, "temperature": 0.9}
+    sequence: list[int] = []
+    for turn, more in enumerate(([3, 1, 4], [1, 5], [9])):
+        sequence += more
+        expected = list(stream(decoder, sequence, seed=turn, **settings))
+        assert list(session.stream(sequence, seed=turn, **settings)) == expected
+        sequence += expected
+    # Left in the middle, begun anew, cut at the front, and repeated.
+    assert list(itertools.islice(session.stream(sequence, **settings), 2))
+    for prompt in ([3, 1, 4, 2], sequence[5:], sequence[5:]):
+        expected = list(stream(decoder, prompt, **settings))
+        assert list(session.stream(prompt, **settings)) == expected
+
+
+def test_a_session_computes_what_is_new() -> None:
+    decoder = decoder_of()
+    seen: list[int] = []
+    decoder.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[1]))
+    session = Session(decoder)
+    said = list(session.stream([3, 1, 4, 1, 5], max_new_tokens=3, temperature=0))
+    assert seen == [5, 1, 1]
+    seen.clear()
+    # The last token that was said was not yet read.
+    list(session.stream([3, 1, 4, 1, 5, *said, 9, 2], max_new_tokens=1, temperature=0))
+    assert seen == [3]
 
 
 def test_no_prompts_give_no_completions() -> None:

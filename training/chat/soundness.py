@@ -87,7 +87,8 @@ def examine(renderer: Renderer) -> Findings:
             continue
         problem = problem or _problem(renderer, probe, layout, ends)
         outside, _ = _sides(layout)
-        framing.update(name for name in renderer.names if name in outside)
+        if not probe.tools:
+            framing.update(name for name in renderer.names if name in outside)
         spelled.update(dict.fromkeys(_SPELLED.findall(layout.text)))
     known = set(renderer.names)
     return Findings(
