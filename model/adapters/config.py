@@ -42,6 +42,8 @@ class LoraConfig(Section):
     rank: int = Field(8, ge=1)
     alpha: float = Field(16.0, gt=0)
     """s is alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the inputs of A that a step leaves out, drawn from (seed, step)."""
     rslora: bool = False
     """s is alpha / sqrt(rank) (Kalajdzievski, arXiv 2312.03732)."""
     dora: bool = False

@@ -81,6 +81,7 @@ class LoraLinear(nn.Linear):
         super().__init__(inputs, outputs, bias=bias)
         self.requires_grad_(False)
         self.scale = config.scale
+        self.dropout = config.dropout
         rank = config.rank
         self.lora_a = nn.Parameter(torch.zeros(rank, inputs))
         self.lora_b = nn.Parameter(torch.zeros(outputs, rank))
@@ -91,7 +92,10 @@ class LoraLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
-        inner = functional.linear(x, self.lora_a)
+        # Evaluation is told by the gradients that it does not want.
+        drops = self.dropout > 0 and self.training and torch.is_grad_enabled()
+        dropped = functional.dropout(x, self.dropout) if drops else x
+        inner = functional.linear(dropped, self.lora_a)
         if self.lora_e is not None:
             inner = inner * self.lora_e
         update = functional.linear(inner, self.lora_b) * self.scale

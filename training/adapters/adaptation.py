@@ -22,6 +22,7 @@ from model.config import ModelConfig
 from model.weights import Weights
 from schemas.errors import InputError, UsageError
 from training.adapters.budget import RankAllocator
+from training.adapters.dropout import DropoutSeed
 from training.checkpoint.folder import CheckpointRef
 from training.config import TrainingConfig
 from training.parallel.dims import ParallelDims
@@ -38,6 +39,7 @@ class Adaptation:
     tensor: Callable[[str], Tensor]
     """First values by name: of the frozen weights and of the adapters. Raises InputError."""
     allocator: RankAllocator | None = None
+    dropout: DropoutSeed | None = None
 
     @classmethod
     def of(
@@ -77,11 +79,13 @@ class Adaptation:
             start_as(parallel.parts[0], tokens)
         if lora is not None and lora.budget is not None:
             self.allocator = RankAllocator(adapters(parallel.parts), lora.budget)
+        if lora is not None and lora.dropout:
+            self.dropout = DropoutSeed(seed, parallel.data_rank, parallel.context_rank)
 
     @property
     def hooks(self) -> list[StepHook]:
         """What takes part in each step."""
-        return [] if self.allocator is None else [self.allocator]
+        return [hook for hook in (self.allocator, self.dropout) if hook is not None]
 
     def check_resumed(self, found: CheckpointRef) -> None:
         """Raises InputError for a checkpoint of adapters of another model."""

@@ -28,6 +28,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "rslora": {"rank": 4, "rslora": True},
     "dora": {"rank": 2, "dora": True},
     "nf4": {"rank": 4, "quantize": "nf4"},
+    "dropout": {"rank": 4, "dropout": 0.3},
     "budget": {"rank": 4, "budget": {"target_rank": 2, "start": 1, "end": 4, "every": 1}},
 }
 
@@ -86,7 +87,7 @@ def test_a_checkpoint_holds_adapters_and_stands_for_the_model(
         assert left == 7 * 2
 
 
-@pytest.mark.parametrize("lora", [METHODS["dora"], METHODS["nf4"], METHODS["budget"]], ids=str)
+@pytest.mark.parametrize("lora", [METHODS[n] for n in ("dropout", "nf4", "budget")], ids=str)
 def test_a_run_goes_on_where_it_was(tmp_path: Path, base: Path, lora: dict[str, Any]) -> None:
     constant = {"name": "constant"}
     straight = train(tmp_path / "straight", base, lora=lora, schedule=constant)
