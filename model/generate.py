@@ -115,7 +115,7 @@ class Session:
         Raises UsageError as `generate`, before the first token.
         """
         sampling = Sampling(temperature, top_k, top_p)
-        _check(self.decoder.config, [prompt], max_new_tokens, sampling)
+        _check(self.decoder, [prompt], max_new_tokens, sampling)
         tokens = self._continue(list(prompt), max_new_tokens, sampling, seed)
         return _until(_ends(eos_id), tokens)
 
@@ -127,7 +127,7 @@ class Session:
             self.decoder, [prompt], new, sampling, [generator_of(seed, 0)], cache
         ):
             # Not before: a step that is interrupted leaves layers of several lengths.
-            self._held = 0 if cache is None else cache.length
+            self._held = 0 if cache is None else cache.length - _virtual(self.decoder)
             self._sequence.append(tokens[0])
             yield tokens[0]
 
@@ -139,12 +139,14 @@ class Session:
         self._sequence, self._held = list(prompt), 0
         if _stretches_on_the_way(config):
             return None
+        virtual = _virtual(self.decoder)
+        needed = virtual + len(prompt) + new
         # Doubled, so that a conversation is copied few times.
-        room = min(config.max_seq_len, 1 << (len(prompt) + new - 1).bit_length())
+        room = max(needed, min(config.max_seq_len, 1 << (needed - 1).bit_length()))
         if self._cache is None:
             device = next(self.decoder.parameters()).device
             self._cache = KeyValueCache(config, 1, room, device)
-        self._cache.truncate(shared)
+        self._cache.truncate(virtual + shared if shared else 0)
         self._cache.grow(room)
         self._held = shared
         return self._cache
@@ -237,8 +239,7 @@ def _steps(
     tokens = torch.tensor(
         [[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts], device=device
     )
-    virtual = 0 if decoder.virtual is None else decoder.virtual.cached
-    capacity = virtual + longest + max_new_tokens
+    capacity = _virtual(decoder) + longest + max_new_tokens
     keep_until = _rotation_fixed_until(decoder.config)
     if cache is None:
         cache = KeyValueCache(decoder.config, len(prompts), capacity, device)
@@ -262,13 +263,18 @@ def _rotation_fixed_until(config: ModelConfig) -> float:
     return config.rope.original_len or config.max_seq_len
 
 
+def _virtual(decoder: Decoder) -> int:
+    """Entries of a cache that are no token's."""
+    return 0 if decoder.virtual is None else decoder.virtual.cached
+
+
 def _last_logits(decoder: Decoder, tokens: Tensor, pads: Tensor, cache: KeyValueCache) -> Tensor:
     """Logits [B, V] after tokens [B, T], of which the cache holds the first ones; pads [B, 1]."""
     positions = torch.arange(tokens.shape[1], device=tokens.device)[None] - pads
     documents = torch.where(positions < 0, -1, 0)
     held = cache.length
-    if held and decoder.virtual is not None:
-        held -= decoder.virtual.cached
+    if held:
+        held -= _virtual(decoder)
     hidden = decoder(
         tokens[:, held:],
         positions.clamp_min(0)[:, held:],
