@@ -25,6 +25,7 @@ from pipelines.cli import (
     generate,
     import_,
     inspect,
+    instruct,
     launch,
     phase,
     plan,
@@ -104,6 +105,7 @@ for _module in (
     generate,
     eval_,
     chat,
+    instruct,
 ):
     _module.register(app)
 

@@ -1,0 +1,75 @@
+"""`corpusmill instruct`: data for training on instructions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.cli.options import Json, Quiet
+from pipelines.cli.terminal import to_json, visible
+from schemas.errors import UsageError
+
+_PACKAGES = ("torch", "tokenizers", "safetensors", "httpx", "tenacity", "rapidfuzz")
+
+Config = Annotated[Path, typer.Argument(help="A YAML file, see docs/instruction_data.md.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key: budget.max_requests=1000")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    commands = typer.Typer(
+        no_args_is_help=True, help="Write, filter and select data for training on instructions."
+    )
+    commands.command(
+        epilog="Examples:\n\ncorpusmill instruct generate config.yaml\n\n"
+        "corpusmill instruct generate config.yaml --set count=5000 --set budget.max_cost=20"
+    )(generate)
+    app.add_typer(commands, name="instruct")
+
+
+def generate(
+    config: Config, overrides: Overrides = None, as_json: Json = False, quiet: Quiet = False
+) -> None:
+    """Have a model write instructions and answers, from those that people wrote.
+
+    The same command goes on where a run was stopped; no question is asked twice.
+    """
+    _need_packages()
+    from training.instruct.config import read_generate
+    from training.instruct.generate import generate as run
+
+    settings = read_generate(config, overrides or [])
+    _show(run(settings, say=_teller(quiet)), as_json)
+
+
+def _teller(quiet: bool) -> Any:
+    def say(line: str) -> None:
+        if not quiet:
+            typer.echo(visible(line, one_line=True), err=True)
+
+    return say
+
+
+def _show(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(to_json(summary, indent=2))
+        return
+    for name, value in summary.items():
+        shown = (
+            ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        )
+        typer.echo(visible(f"{name.replace('_', ' ')}: {shown}", one_line=True))
+
+
+def _need_packages() -> None:
+    from importlib.util import find_spec
+
+    for name in _PACKAGES:
+        if find_spec(name) is None:
+            raise UsageError(
+                f"{name} is not installed; instruction data needs: pip install 'corpusmill[train]'"
+            )

@@ -1,0 +1,1 @@
+"""Instruction data: written by models, filtered, selected."""

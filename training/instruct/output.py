@@ -1,0 +1,124 @@
+"""What a generation run leaves: instructions.jsonl, rejected.jsonl, summary.json."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import xxhash
+
+from schemas.errors import OutputError, UsageError
+from training.instruct.config import GenerateConfig
+
+RECORDS, REJECTED, SUMMARY, CONFIG, CACHE = (
+    *("instructions.jsonl", "rejected.jsonl", "summary.json", "config.json", "answers.jsonl"),
+)
+_FREE = frozenset({"output", "count", "budget", "prices", "patience"})
+_FREE_OF_MODEL = frozenset(
+    {"concurrency", "timeout_seconds", "attempts", "requests_per_minute", "tokens_per_minute"}
+)
+
+
+class Output:
+    """The folder of a run. A run that goes on writes the same lines again, out of its answers,
+    and then new ones."""
+
+    def __init__(self, config: GenerateConfig) -> None:
+        """Make the folder this run's. Raises UsageError when it holds another run's data or
+        something else, OutputError when it cannot be written."""
+        self.folder = Path(config.output)
+        self.kept = 0
+        self.rejections: Counter[str] = Counter()
+        self._claim(config)
+
+    def __enter__(self) -> Self:
+        self._records = _open(self.folder / RECORDS)
+        self._rejected = _open(self.folder / REJECTED)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._records.close()
+        self._rejected.close()
+
+    def keep(self, prompt: str, answer: str, **origin: Any) -> str:
+        """Write a conversation of one question and its answer; returns its id."""
+        id = record_id(prompt, answer)
+        messages = [
+            {"role": "user", "content": prompt},
+            {"role": "assistant", "content": answer},
+        ]
+        self._write(self._records, {"messages": messages, "id": id, **origin})
+        self.kept += 1
+        return id
+
+    def reject(self, reason: str, **what: Any) -> None:
+        """Write down what was turned down, and count it."""
+        self._write(self._rejected, {"reason": reason, **what})
+        self.rejections[reason] += 1
+
+    def summarize(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Write summary.json, whole or not at all; returns it."""
+        content = {"kept": self.kept, "rejected": dict(self.rejections.most_common()), **facts}
+        _replace(self.folder / SUMMARY, content)
+        return content
+
+    def _write(self, handle: Any, row: Mapping[str, Any]) -> None:
+        try:
+            handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+            handle.flush()
+        except OSError as error:
+            raise OutputError(f"{self.folder}: {error.strerror or error}") from error
+
+    def _claim(self, config: GenerateConfig) -> None:
+        path, wanted = self.folder / CONFIG, _fixed(config)
+        if path.exists():
+            before = json.loads(path.read_text("utf-8"))
+            differ = [key for key in {**before, **wanted} if before.get(key) != wanted.get(key)]
+            if differ:
+                raise UsageError(
+                    f"{self.folder}: holds a run with another {differ[0]}; choose another output, "
+                    "or set it back to go on"
+                )
+            return
+        if self.folder.exists() and any(self.folder.iterdir()):
+            raise UsageError(f"{self.folder}: is not empty and no run of instruct generate")
+        _replace(path, wanted)
+
+
+def record_id(prompt: str, answer: str) -> str:
+    """32 hex digits over the content."""
+    return xxhash.xxh3_128_hexdigest(f"{prompt}\0{answer}".encode("utf-8", "surrogatepass"))
+
+
+def _fixed(config: GenerateConfig) -> dict[str, Any]:
+    """What decides the records, as JSON has it."""
+    tree = config.model_dump(mode="json", exclude=set(_FREE))
+    tree["model"] = {k: v for k, v in tree["model"].items() if k not in _FREE_OF_MODEL}
+    return tree
+
+
+def _open(path: Path) -> Any:
+    try:
+        return open(path, "w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}") from error
+
+
+def _replace(path: Path, content: Mapping[str, Any]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}") from error

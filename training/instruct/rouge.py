@@ -1,0 +1,61 @@
+"""ROUGE-L between instructions: is a new one like any that is there?"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rapidfuzz.distance import LCSseq
+
+from stages.dedup.shingles import words_of
+
+_TOKEN = re.compile(r"[a-z0-9]+")
+
+
+def rouge_tokens(text: str) -> list[str]:
+    """Lower-case runs of ASCII letters and digits: rouge-score's tokens without its stemmer. Text
+    without any, in another script, falls back on the words of near-duplicate detection."""
+    return _TOKEN.findall(text.lower()) or words_of(text, numbers=True)
+
+
+def rouge_l(left: str, right: str) -> float:
+    """F-measure of ROUGE-L (Lin 2004, section 3): 2 LCS / (m + n) over tokens; 0 without any."""
+    a, b = rouge_tokens(left), rouge_tokens(right)
+    return 2 * LCSseq.similarity(a, b) / (len(a) + len(b)) if a and b else 0.0
+
+
+class Nearest(NamedTuple):
+    """The instruction most like a new one."""
+
+    id: str
+    score: float
+
+
+class InstructionPool:
+    """Instructions by id, and the search for one that is too much like a new one."""
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._tokens: dict[str, list[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def add(self, id: str, text: str) -> None:
+        """Take an instruction in."""
+        self._tokens[id] = rouge_tokens(text)
+
+    def like(self, text: str) -> Nearest | None:
+        """The first of the most similar ones with ROUGE-L >= threshold (Self-Instruct keeps what
+        is below 0.7, arXiv 2212.10560, section 2.2)."""
+        new, best = rouge_tokens(text), None
+        for id, there in self._tokens.items():
+            whole = len(new) + len(there)
+            least = best.score if best is not None else self._threshold
+            # The common part is no longer than the shorter one.
+            if not new or not there or 2 * min(len(new), len(there)) / whole < least:
+                continue
+            score = 2 * LCSseq.similarity(new, there) / whole
+            if score >= self._threshold and (best is None or score > best.score):
+                best = Nearest(id, score)
+        return best
