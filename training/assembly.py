@@ -37,6 +37,9 @@ from training.world import World
 STRETCHED = ("max_seq_len", "rope", "moe", "init_std")
 """Keys that may differ from the weights' own: none of them changes a tensor."""
 
+FROM_ORIGINAL = ("dynamic", "yarn", "llama3")
+"""Scalings that depend on the window of the weights, and not on their factor alone."""
+
 
 @dataclass
 class Assembly:
@@ -193,5 +196,19 @@ def _shape(config: TrainingConfig, vocab_size: int, start: Weights | None) -> Mo
                 raise UsageError(
                     f"model.{name}: {asked!r}, but the weights of init ({config.init}) have {has!r}"
                 )
+        _check_stretch(wanted, start.config, config.init)
         return wanted
     return start.config
+
+
+def _check_stretch(wanted: ModelConfig, before: ModelConfig, init: str | None) -> None:
+    """By default a scaling would start from the new window."""
+    rope = wanted.rope
+    if wanted.position != "rope" or rope.scaling not in FROM_ORIGINAL:
+        return
+    if rope.original_len is None and wanted.max_seq_len != before.max_seq_len:
+        window = before.rope.original_len or before.max_seq_len
+        raise UsageError(
+            f"model.rope.original_len: missing: {rope.scaling} stretches the window that the "
+            f"weights of init ({init}) were trained with: set it to {window}"
+        )

@@ -49,16 +49,17 @@ def hidden_key(
     low, high = 0, room
     while low < high:
         middle = (low + high + 1) // 2
-        text = _with_filler(key, start, middle, depth)
+        text = passkey_text(key, start, middle, depth)
         fits = len(tokenizer.encode(text)) <= room
         low, high = (middle, high) if fits else (low, middle - 1)
-    text = _with_filler(key, start, max(low, 0), depth)
+    text = passkey_text(key, start, max(low, 0), depth)
     if len(tokenizer.encode(text)) > room:
         raise UsageError(f"{length} tokens are too few for a pass key and its question")
     return Passkey(text, key, depth)
 
 
-def _with_filler(key: str, start: int, sentences: int, depth: float) -> str:
+def passkey_text(key: str, start: int, sentences: int, depth: float) -> str:
+    """The text with so many sentences of filler, of which `start` is the first."""
     filler = [FILLER[(start + number) % len(FILLER)] for number in range(sentences)]
     before = round(depth * sentences)
     parts: Sequence[str] = [
