@@ -28,6 +28,12 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:\n\ncorpusmill instruct generate config.yaml\n\n"
         "corpusmill instruct generate config.yaml --set count=5000 --set budget.max_cost=20"
     )(generate)
+    commands.command(
+        "filter",
+        epilog="Examples:\n\ncorpusmill instruct filter a.jsonl b.jsonl.gz --output clean\n\n"
+        "corpusmill instruct filter a.json --output clean --set format=alpaca "
+        "--set language.keep='{en: 0.65}' --set decontamination.benchmarks='[gsm8k_test.jsonl]'",
+    )(filter_)
     app.add_typer(commands, name="instruct")
 
 
@@ -44,6 +50,22 @@ def generate(
 
     settings = read_generate(config, overrides or [])
     _show(run(settings, say=_teller(quiet)), as_json)
+
+
+def filter_(
+    inputs: Annotated[list[Path], typer.Argument(help="JSONL, .jsonl.gz or .json files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for what is kept.")],
+    config: Annotated[Path | None, typer.Option("--config", help="A YAML file of rules.")] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Keep the records that hold to rules: lengths, words, language, benchmarks, no copies."""
+    from training.instruct.filter_config import read_filter
+    from training.instruct.filtering import filter_records
+
+    summary = filter_records(inputs, output, read_filter(config, overrides or []))
+    shown = ("in", "kept", "rejected", "errors", "rules")
+    _show(summary if as_json else {name: summary[name] for name in shown}, as_json)
 
 
 def _teller(quiet: bool) -> Any:
