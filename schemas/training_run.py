@@ -39,6 +39,8 @@ class TrainingRunV1(BaseModel):
     data_fingerprint: str | None = None
     parameters: int
     """Of the whole model, each once."""
+    trained_parameters: int | None = None
+    """Of these, or beside them as adapters: what is trained. None where records are older."""
     active_parameters: int
     """Of these, the ones that multiply a token: without the embedding and the experts not taken."""
     flops_per_token: float

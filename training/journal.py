@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from schemas.training_run import TrainingRunV1, config_hash
+from training.adapters.adaptation import trained_parameters
 from training.assembly import Assembly
 from training.metrics.console import TrainingConsole
 from training.metrics.environment import environment, versions
@@ -53,6 +54,7 @@ class Journal:
             config_hash=config_hash(resolved(config)),
             data_fingerprint=run.data.fingerprint,
             parameters=parameter_count(run.shape),
+            trained_parameters=_trained(run),
             active_parameters=matmul_parameters(run.shape),
             flops_per_token=cost,
             peak_flops=peak.flops,
@@ -90,10 +92,10 @@ class Journal:
         self.tell()
         if run.step:
             self.console.note(f"going on after step {run.step:,}")
-        self.console.note(
-            f"{self.record.parameters:,} parameters; "
-            f"{run.data.describe(run.config.train.batch_size)}"
-        )
+        size = f"{self.record.parameters:,} parameters"
+        if run.adaptation is not None:
+            size += f", {self.record.trained_parameters:,} of adapters trained"
+        self.console.note(f"{size}; {run.data.describe(run.config.train.batch_size)}")
 
     def step(self, number: int, tokens: int, result: StepResult, extra: Mapping[str, Any]) -> None:
         """The figures of a step."""
@@ -150,3 +152,11 @@ class Journal:
 def figures(values: Mapping[str, Any]) -> dict[str, Any]:
     """What run.json keeps of a step's figures."""
     return {k: v for k, v in values.items() if k != "step" and isinstance(v, int | float | str)}
+
+
+def _trained(run: Assembly) -> int:
+    """Numbers that are trained, over all stages of a pipeline. Every rank calls it."""
+    here = trained_parameters(run.parallel.parts).trained
+    dims = run.parallel.dims
+    # Ranks of a stage all count their whole stage.
+    return sum(run.together.on_each(lambda: here)) * dims.pp // dims.world_size

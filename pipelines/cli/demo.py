@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,13 +36,19 @@ def demo(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of the training; default: 300.")
     ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also fine-tune the model on conversations: a minute.")
+    ] = False,
     as_json: RunJson = False,
 ) -> None:
     """Curate the embedded sample WARC, train a small model on it, and let that write.
 
     About two minutes on two cores, most of it training. Everything is in the folder: report.html
-    with the loss curve, the shards, and the model in training/.
+    with the loss curve, the shards, and the model in training/. With --full the model then learns
+    to add two numbers from conversations, in finetuning/: talk to it with corpusmill chat.
     """
+    if full and not train:
+        raise UsageError("--full: fine-tunes the model that --no-train leaves out; drop one")
     from pipelines.cli.outcome import show_run
     from pipelines.curate import CurateRequest, curate
     from pipelines.demo import sample_path
@@ -62,15 +69,21 @@ def demo(
     if importlib.util.find_spec("torch") is None:
         typer.echo("no training: torch is not installed; pip install 'corpusmill[train]'", err=True)
         return
-    outcome = _train(output, steps)
+    from pipelines.report import write_report
+    from pipelines.workspace import Workspace
+
+    outcomes = [("model", _train(output, steps))]
+    if full:
+        outcomes.append(("tuned", _finetune(output, steps)))
+    write_report(Workspace(output))
     if not as_json:
-        _show(outcome, output)
+        for title, outcome in outcomes:
+            _show(title, outcome)
+        typer.echo(f"report  {output}/report.html#{'finetuning' if full else 'training'}")
 
 
 def _train(output: str, steps: int | None) -> Outcome:
-    from pipelines.report import write_report
     from pipelines.report.trained import FOLDER
-    from pipelines.workspace import Workspace
     from training.config import read_pretrain
     from training.pretrain import pretrain
 
@@ -80,29 +93,57 @@ def _train(output: str, steps: int | None) -> Outcome:
         changes.append(f"train.steps={steps}")
         changes.append(f"schedule.warmup_steps={min(20, steps // 5)}")
         changes.append(f"schedule.decay_steps={max(steps // 3, 1)}")
-    with ExitStack() as stack:
-        files = resources.files("training.configs")
-        config = read_pretrain(stack.enter_context(resources.as_file(files / "demo.yaml")), changes)
-        try:
-            outcome = pretrain(config)
-        except (InputError, UsageError):
-            # A model of other shards, or of another version of the demo: it is the demo's own.
-            if not (folder / "config.yaml").exists():
-                raise
-            shutil.rmtree(folder)
-            outcome = pretrain(config)
-    write_report(Workspace(output))
-    return outcome
+    with _packaged("demo.yaml") as path:
+        config = read_pretrain(path, changes)
+    return _anew_if_foreign(lambda: pretrain(config), folder)
 
 
-def _show(outcome: Outcome, output: str) -> None:
+def _finetune(output: str, steps: int | None) -> Outcome:
+    from pipelines.demo.sums import write_sums
+    from pipelines.report.trained import FINETUNED, FOLDER
+    from training.sft.config import read_sft
+    from training.sft.stage import sft
+
+    folder = Path(output) / FINETUNED
+    train, held_out = write_sums(Path(output) / "conversations")
+    changes = [
+        f"output={folder}",
+        f"init={Path(output) / FOLDER}",
+        f"data.train={train}",
+        f"data.eval={held_out}",
+    ]
+    if steps is not None:
+        changes.append(f"train.steps={steps}")
+        changes.append(f"eval.every={steps}")
+        changes.append(f"schedule.decay_steps={max(steps // 3, 1)}")
+    with _packaged("demo_sft.yaml") as path:
+        config = read_sft(path, changes)
+    return _anew_if_foreign(lambda: sft(config), folder)
+
+
+def _packaged(name: str) -> AbstractContextManager[Path]:
+    return resources.as_file(resources.files("training.configs") / name)
+
+
+def _anew_if_foreign(train: Callable[[], Outcome], folder: Path) -> Outcome:
+    """A run of other shards, or of another version of the demo, gives way: it is the demo's own."""
+    try:
+        return train()
+    except (InputError, UsageError):
+        if not (folder / "config.yaml").exists():
+            raise
+        shutil.rmtree(folder)
+        return train()
+
+
+def _show(title: str, outcome: Outcome) -> None:
     import json
 
     from pipelines.cli.training_run import summary
 
     typer.echo("")
-    typer.echo(visible(f"model   {summary(outcome)}"))
+    typer.echo(visible(f"{title:<7} {summary(outcome)}"))
     samples = (Path(outcome.output) / "samples.jsonl").read_text("utf-8").splitlines()
     for row in map(json.loads, samples[-2:]):
-        typer.echo(visible(f"sample  {row['prompt']}{row['text']}", one_line=True))
-    typer.echo(f"report  {output}/report.html#training")
+        between = "" if title == "model" else " -> "
+        typer.echo(visible(f"sample  {row['prompt']}{between}{row['text']}", one_line=True))

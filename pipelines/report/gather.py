@@ -18,7 +18,7 @@ from pipelines.report.facts import (
 )
 from pipelines.report.samples import Sample, read_samples
 from pipelines.report.tables import batches, files
-from pipelines.report.trained import TrainingFacts, read_training
+from pipelines.report.trained import FINETUNED, TrainingFacts, read_training
 from pipelines.workspace import Workspace
 from schemas.errors import InputError
 from schemas.recipe import Recipe
@@ -47,6 +47,7 @@ class RunFacts:
     rejected_samples: dict[str, list[Sample]]
     error_samples: dict[str, list[Sample]]
     training: TrainingFacts | None = None
+    finetuning: TrainingFacts | None = None
 
     @property
     def records_in(self) -> int:
@@ -89,6 +90,7 @@ def gather(workspace: Workspace) -> RunFacts:
         rejected_samples=read_samples(rows.rejected_samples.picked(), REJECTED_COLUMNS),
         error_samples=read_samples(rows.error_samples.picked(), ERROR_COLUMNS),
         training=read_training(workspace),
+        finetuning=read_training(workspace, FINETUNED),
     )
 
 

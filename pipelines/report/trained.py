@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines import storage
 from pipelines.workspace import Workspace
 
 FOLDER = "training"
 """Where `corpusmill demo` trains, below OUT."""
+FINETUNED = "finetuning"
+"""Where `corpusmill demo --full` fine-tunes that model."""
+
+
+class Sample(NamedTuple):
+    """What the model wrote after a step."""
+
+    step: int
+    prompt: str
+    text: str
+    expected: str | None = None
+    """What it should have written, where it was asked."""
 
 
 @dataclass
@@ -23,17 +35,16 @@ class TrainingFacts:
     validations: list[tuple[float, float]] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
     """The newest value of each metric."""
-    samples: list[tuple[int, str, str]] = field(default_factory=list)
-    """(step, prompt, text that followed)."""
+    samples: list[Sample] = field(default_factory=list)
 
 
-def read_training(workspace: Workspace) -> TrainingFacts | None:
-    """The training run below the folder; None where there is none with a step in it.
+def read_training(workspace: Workspace, folder: str = FOLDER) -> TrainingFacts | None:
+    """The training run in `folder` below OUT; None where there is none with a step in it.
 
     Lines that are cut off, as a run that was killed leaves them, are passed over.
     """
     facts = TrainingFacts()
-    for row in _rows(workspace.path(FOLDER, "metrics.jsonl")):
+    for row in _rows(workspace.path(folder, "metrics.jsonl")):
         step, loss, validation = (_number(row.get(k)) for k in ("step", "loss", "val_loss"))
         if step is None:
             continue
@@ -42,9 +53,11 @@ def read_training(workspace: Workspace) -> TrainingFacts | None:
         if validation is not None:
             facts.validations.append((step, validation))
         facts.last.update(row)
-    for row in _rows(workspace.path(FOLDER, "samples.jsonl")):
+    for row in _rows(workspace.path(folder, "samples.jsonl")):
         if isinstance(row.get("step"), int) and isinstance(row.get("text"), str):
-            facts.samples.append((row["step"], str(row.get("prompt", "")), row["text"]))
+            prompt, expected = str(row.get("prompt", "")), row.get("expected")
+            told = expected if isinstance(expected, str) else None
+            facts.samples.append(Sample(row["step"], prompt, row["text"], told))
     return facts if facts.steps else None
 
 

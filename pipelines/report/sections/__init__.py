@@ -37,6 +37,7 @@ SECTIONS: tuple[SectionBuilder, ...] = (
     cost.cost,
     shards.shards,
     training.training,
+    training.finetuning,
     excerpts.kept,
     excerpts.rejected,
     provenance.provenance,

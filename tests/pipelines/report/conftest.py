@@ -55,6 +55,7 @@ class Run:
         manifest = self._write_shards(folder / "shards") if self.documents else None
         if self.documents:
             self._write_training(folder / "training")
+            self._write_training(folder / "finetuning")
         record = self._record(manifest)
         record.check()
         (folder / "run.json").write_text(record.to_json())

@@ -10,20 +10,23 @@ from typing import Any
 import pytest
 
 from pipelines.report.lines import POINTS_MAX, Line, averaged, lines
-from pipelines.report.sections.training import training
-from pipelines.report.trained import TrainingFacts, read_training
+from pipelines.report.sections.training import finetuning, training
+from pipelines.report.trained import FINETUNED, Sample, TrainingFacts, read_training
 from pipelines.workspace import Workspace
 
 
 class Facts:
-    def __init__(self, training: TrainingFacts | None) -> None:
+    def __init__(
+        self, training: TrainingFacts | None, finetuning: TrainingFacts | None = None
+    ) -> None:
         self.training = training
+        self.finetuning = finetuning
 
 
-def write(folder: Path, name: str, rows: list[Any]) -> None:
-    (folder / "training").mkdir(exist_ok=True)
+def write(folder: Path, name: str, rows: list[Any], run: str = "training") -> None:
+    (folder / run).mkdir(exist_ok=True)
     text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
-    (folder / "training" / name).write_text(text)
+    (folder / run / name).write_text(text)
 
 
 def test_a_folder_without_a_training_run_has_no_section(tmp_path: Path) -> None:
@@ -43,10 +46,27 @@ def test_metrics_and_samples_are_read(tmp_path: Path) -> None:
     assert facts is not None
     assert facts.steps == [(1, 4.0), (2, 3.0), (3, 2.0)]
     assert facts.validations == [(2, 3.5)]
-    assert facts.samples == [(2, "a", "b <c>")]
+    assert facts.samples == [Sample(2, "a", "b <c>")]
     section = training(Facts(facts))  # type: ignore[arg-type]
     assert section is not None
     assert [tile.value for tile in section.blocks[0].tiles][:2] == ["2.000", "3.500"]  # type: ignore[union-attr]
+
+
+def test_answers_of_a_fine_tuned_model_stand_beside_what_was_expected(tmp_path: Path) -> None:
+    write(tmp_path, "metrics.jsonl", [{"step": 9, "loss": 0.5, "exact_match": 0.5}], FINETUNED)
+    rows = [
+        {"step": 4, "prompt": "early", "text": "x", "expected": "y"},
+        {"step": 9, "prompt": "1 + 1", "text": "2", "expected": "2"},
+        {"step": 9, "prompt": "2 + 2", "text": "5", "expected": "4"},
+    ]
+    write(tmp_path, "samples.jsonl", rows, FINETUNED)
+    facts = read_training(Workspace(str(tmp_path)), FINETUNED)
+    section = finetuning(Facts(None, facts))  # type: ignore[arg-type]
+    assert section is not None
+    assert "50.0%" in [tile.value for tile in section.blocks[0].tiles]  # type: ignore[union-attr]
+    (group,) = section.blocks[-1].groups  # type: ignore[union-attr]
+    shown = [(excerpt.url, excerpt.facts, excerpt.text) for excerpt in group.excerpts]
+    assert shown == [("2 + 2", ["expected: 4"], "5"), ("1 + 1", ["right"], "2")]
 
 
 def points(svg: str) -> list[list[tuple[float, float]]]:
