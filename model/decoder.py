@@ -189,6 +189,11 @@ class Decoder(nn.Module):
         return (module for module in self.modules() if isinstance(module, MoE))
 
     @property
+    def longest(self) -> int:
+        """Tokens that a sequence may have: max_seq_len, less the virtual ones."""
+        return self.config.max_seq_len - (0 if self.virtual is None else self.virtual.count)
+
+    @property
     def active_parameters(self) -> int:
         """Parameters held here that a token passes through: all but the experts not chosen."""
         idle = 0

@@ -183,7 +183,7 @@ def _check(
 ) -> None:
     sampling.check()
     config = decoder.config
-    longest = config.max_seq_len - (0 if decoder.virtual is None else decoder.virtual.count)
+    longest = decoder.longest
     if new < 1:
         raise UsageError(f"max_new_tokens: {new} is not a whole number from 1 on")
     for number, prompt in enumerate(prompts):

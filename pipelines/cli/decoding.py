@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from schemas.errors import UsageError
+from pipelines.cli.placement import device_of, dtype_of, need_training_packages
 
 if TYPE_CHECKING:
     from model.decoder import Decoder
     from training.chat import ChatFormatter
     from training.tokenizers import Tokenizer
-
-_PACKAGES = ("torch", "tokenizers", "safetensors")
 
 ModelFolder = Annotated[
     Path, typer.Argument(help="A run, a checkpoint of one, or a Hugging Face folder.")
@@ -52,13 +50,15 @@ def load_speaker(
 ) -> Speaker:
     """Decoder, tokenizer and, if `with_template`, chat template of a folder. Raises UsageError or
     InputError in one line."""
-    _need_training_packages()
+    need_training_packages("generation")
+    from model import load_pretrained
     from training.chat import find_formatter
     from training.tokenizers import load_tokenizer
 
     words = load_tokenizer(tokenizer if tokenizer is not None else folder)
     formatter = find_formatter(folder, words) if with_template else None
-    return Speaker(_decoder(folder, device, dtype), words, formatter)
+    decoder = load_pretrained(folder, device_of(device), dtype_of(dtype))
+    return Speaker(decoder, words, formatter)
 
 
 def sampling_settings(
@@ -72,32 +72,3 @@ def sampling_settings(
         "top_p": top_p,
         "seed": seed,
     }
-
-
-def _decoder(folder: Path, device: str, dtype: str) -> Decoder:
-    import torch
-
-    from model import load_pretrained
-
-    types = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    if dtype not in types:
-        raise UsageError(f"--dtype {dtype} is none of {', '.join(types)}")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise UsageError(f"--device {device} is none of auto, cpu, cuda, cuda:N") from None
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {device}: there is no CUDA device here; take cpu")
-    return load_pretrained(folder, place, types[dtype])
-
-
-def _need_training_packages() -> None:
-    from importlib.util import find_spec
-
-    for name in _PACKAGES:
-        if find_spec(name) is None:
-            raise UsageError(
-                f"{name} is not installed; generation needs: pip install 'corpusmill[train]'"
-            )

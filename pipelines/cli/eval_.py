@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.cli.decoding import Device, Dtype, ModelFolder, TokenizerSpec
 from pipelines.cli.options import Json
 from pipelines.cli.placement import device_of, dtype_of, need_training_packages
 from pipelines.cli.terminal import to_json, visible
@@ -45,9 +46,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    model: Annotated[
-        Path, typer.Argument(help="A run, a checkpoint of one, or a Hugging Face folder.")
-    ],
+    model: ModelFolder,
     tasks: Annotated[
         list[str],
         typer.Option(
@@ -100,11 +99,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="Stretch the model: max_seq_len=4096, rope.scaling=yarn, ..."),
     ] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="A file, or byte; default: the one that the folder holds.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    tokenizer: TokenizerSpec = None,
+    device: Device = "auto",
+    dtype: Dtype = "float32",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSONL: every item and its answer.")
     ] = None,

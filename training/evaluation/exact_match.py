@@ -92,7 +92,7 @@ def exact_match(
 
     The decoder is left in the mode it was in. Raises InputError as `questions`.
     """
-    longest = decoder.config.max_seq_len - max_new_tokens
+    longest = decoder.longest - max_new_tokens
     asked = questions(formatter, conversations, longest)
     answers = greedy_answers(
         decoder,

@@ -40,7 +40,7 @@ def run(subject: Subject, options: Options) -> Result:
     examples = _examples(options)
     prompts = []
     new = options.answer_tokens(subject)
-    room = subject.decoder.config.max_seq_len - new
+    room = subject.decoder.longest - new
     for problem in problems:
         text = prompt(examples, problem.question)
         tokens = prompt_tokens(subject.tokenizer, text, bos=subject.bos)

@@ -22,6 +22,7 @@ from training.evaluation.likelihood import Request, likelihoods, request
 from training.evaluation.perplexity import windows
 from training.evaluation.subject import Subject
 from training.evaluation.task import Z_95, Figure, Options, Result
+from training.tokenizers import prompt_tokens
 
 
 class CorpusmillLM(LM):
@@ -53,7 +54,7 @@ class CorpusmillLM(LM):
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
         """Sum of log-probabilities of all tokens of (text,), in disjoint windows."""
         subject = self.subject
-        words, longest = subject.tokenizer, subject.decoder.config.max_seq_len
+        words, longest = subject.tokenizer, subject.decoder.longest
         first = words.eos_id if words.bos_id is None else words.bos_id
         asked: list[Request] = []
         owners: list[int] = []
@@ -76,29 +77,38 @@ class CorpusmillLM(LM):
 
         Raises UsageError for a task that samples.
         """
-        return [self._written(*instance.args) for instance in requests]
+        answers = [""] * len(requests)
+        by_settings: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        for number, instance in enumerate(requests):
+            by_settings.setdefault(self._settings(instance.args[1]), []).append(number)
+        for (count, stops), numbers in by_settings.items():
+            contexts = [requests[number].args[0] for number in numbers]
+            for number, text in zip(numbers, self._written(contexts, count), strict=True):
+                ends = [at for stop in stops if (at := text.find(stop)) >= 0]
+                answers[number] = text[: min(ends, default=len(text))]
+        return answers
 
-    def _written(self, context: str, settings: dict[str, Any]) -> str:
-        if settings.get("do_sample") or settings.get("temperature", 0) > 0:
+    def _settings(self, given: dict[str, Any]) -> tuple[int, tuple[str, ...]]:
+        """New tokens and the texts that end an answer."""
+        if given.get("do_sample") or given.get("temperature", 0) > 0:
             raise UsageError("the task samples its answers; only greedy ones are made here")
-        subject = self.subject
-        longest = subject.decoder.config.max_seq_len
-        count = min(int(settings.get("max_gen_toks", 256)), longest - 1)
-        words = subject.tokenizer
-        tokens = words.encode(context).tolist()
-        if (subject.bos and words.bos_id is not None) or not tokens:
-            tokens = [words.eos_id if words.bos_id is None else words.bos_id, *tokens]
-        (text,) = greedy_answers(
-            subject.decoder,
+        until = given.get("until") or ()
+        stops = (until,) if isinstance(until, str) else tuple(stop for stop in until if stop)
+        return min(int(given.get("max_gen_toks", 256)), self.subject.decoder.longest - 1), stops
+
+    def _written(self, contexts: Sequence[str], count: int) -> list[str]:
+        """What the model writes after each, whatever the texts say that end an answer."""
+        words = self.subject.tokenizer
+        room = self.subject.decoder.longest - count
+        prompts = [prompt_tokens(words, text, bos=self.subject.bos)[-room:] for text in contexts]
+        return greedy_answers(
+            self.subject.decoder,
             words,
-            [tokens[-(longest - count) :]],
+            prompts,
             max_new_tokens=count,
             stop_ids={words.eos_id},
+            batch_size=self.batch_size,
         )
-        until = settings.get("until") or []
-        stops = [until] if isinstance(until, str) else until
-        ends = [at for stop in stops if stop and (at := text.find(stop)) >= 0]
-        return text[: min(ends, default=len(text))]
 
 
 def run(name: str, subject: Subject, options: Options) -> Result:

@@ -74,7 +74,7 @@ def likelihoods(
     padded on the left, which changes nothing. Raises InputError for a continuation that is longer
     than the model's window.
     """
-    longest = decoder.config.max_seq_len
+    longest = decoder.longest
     fitting = [_fitting(number, one, longest) for number, one in enumerate(requests)]
     found: list[Likelihood | None] = [None] * len(requests)
     with evaluating(decoder):
@@ -124,9 +124,11 @@ def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[_Gro
 
 def _can_share(decoder: Decoder) -> bool:
     """Whether keys of a context are right whatever follows: not with dynamic NTK, which turns them
-    by the length of the whole."""
+    by the length of the whole. Virtual tokens stand in front of whole sequences."""
     config = decoder.config
-    return config.position != "rope" or config.rope.scaling != "dynamic"
+    return decoder.virtual is None and (
+        config.position != "rope" or config.rope.scaling != "dynamic"
+    )
 
 
 def _after_shared(

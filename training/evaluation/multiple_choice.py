@@ -59,6 +59,11 @@ def answer(
                 )
             except InputError as error:
                 raise InputError(f"{place}: choices[{number}]: {error}") from error
+            if len(one.continuation) > subject.decoder.longest:
+                raise InputError(
+                    f"{place}: choices[{number}]: {len(one.continuation)} tokens, and the model "
+                    f"has room for {subject.decoder.longest}"
+                )
             requests.append(one)
     found = iter(likelihoods(subject.decoder, requests, batch_size))
     return [[next(found) for _ in question.choices] for _, question in asked]

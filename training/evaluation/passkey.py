@@ -20,11 +20,11 @@ def run(subject: Subject, options: Options) -> Result:
     The same options ask the same questions, whatever the model. Raises UsageError for lengths that
     the model has no room for, or in which no key can be hidden.
     """
-    longest = subject.decoder.config.max_seq_len
+    longest = subject.decoder.longest
     lengths = options.lengths or (longest,)
     if max(lengths) > longest:
         raise UsageError(
-            f"--lengths {max(lengths)}: the model's max_seq_len is {longest}; to look beyond it: "
+            f"--lengths {max(lengths)}: the model has room for {longest} tokens; to look beyond: "
             f"--set max_seq_len={max(lengths)}, and rope.scaling and rope.factor for a stretch"
         )
     if options.depths < 1 or options.trials < 1 or options.digits < 1:

@@ -17,6 +17,9 @@ from training.evaluation.records import read_records, text_field
 from training.evaluation.subject import Subject
 from training.evaluation.task import Figure, Options, Result
 
+_PART = 64
+"""Batches that are sorted by length together."""
+
 
 class Document(NamedTuple):
     """A text as the model reads it."""
@@ -47,15 +50,16 @@ def run(subject: Subject, options: Options) -> Result:
     in shards are scored, as in training, and texts get none. Raises InputError, UsageError.
     """
     path = options.needs_data("a JSONL or text file, or the manifest.json of shards")
-    longest = subject.decoder.config.max_seq_len
+    longest = subject.decoder.longest
     window = longest if options.window is None else options.window
     if not 2 <= window <= longest:
         raise UsageError(f"--window {window}: the model has room for 2 to {longest} tokens")
     stride = max(1, window // 2) if options.stride is None else options.stride
     if not 1 <= stride <= window:
         raise UsageError(f"--stride {stride}: is not from 1 to the window, {window}")
+    documents = read_documents(path, subject, options)
     totals: dict[str, _Sums] = {}
-    for batch in _in_parts(read_documents(path, subject, options), 64 * options.batch_size):
+    for batch in _in_parts(documents, _PART * options.batch_size * stride):
         for document, nats, count in _scored(subject, batch, window, stride, options.batch_size):
             totals.setdefault(document.source, _Sums()).add(nats, count, document.size)
     if not any(sums.tokens for sums in totals.values()):
@@ -144,14 +148,16 @@ def _byte_lengths(subject: Subject) -> np.ndarray:
     return subject.tokenizer.byte_lengths()
 
 
-def _in_parts(documents: Iterable[Document], windows_each: int) -> Iterator[list[Document]]:
+def _in_parts(documents: Iterable[Document], tokens: int) -> Iterator[list[Document]]:
     """Documents in parts that are batched together, so that not all texts are held at once."""
     part: list[Document] = []
+    size = 0
     for document in documents:
         part.append(document)
-        if len(part) >= windows_each:
+        size += len(document.tokens)
+        if size >= tokens:
             yield part
-            part = []
+            part, size = [], 0
     if part:
         yield part
 

@@ -53,7 +53,7 @@ class Options:
         """Tokens that an answer may have."""
         if self.max_new_tokens is not None:
             return self.max_new_tokens
-        return min(256, max(1, subject.decoder.config.max_seq_len // 2))
+        return min(256, max(1, subject.decoder.longest // 2))
 
     def needs_data(self, what: str) -> Path:
         """The data file. Raises UsageError where none was named."""

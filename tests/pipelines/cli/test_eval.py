@@ -111,7 +111,7 @@ def test_a_stretched_model_is_asked_beyond_its_window(
         (["-t", "multiple_choice"], 2, "--data is given 0 times, and 1 of the tasks read a file"),
         (["-t", "passkey", "-d", "x"], 2, "--data is given 1 times, and 0"),
         (["-t", "passkey", "--lengths", "a"], 2, "--lengths a: write whole numbers"),
-        (["-t", "passkey", "--lengths", "999"], 2, "max_seq_len is 256"),
+        (["-t", "passkey", "--lengths", "999"], 2, "has room for 256 tokens"),
         (["-t", "passkey", "--set", "dim=3"], 2, "--set dim"),
         (["-t", "multiple_choice", "-d", "absent.jsonl"], 1, "absent.jsonl"),
         (["-t", "exact_match", "-d", "absent.jsonl"], 2, "no chat template"),

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from model.adapters.config import PromptTuning
+from model.adapters.virtual import add_virtual_tokens
 from model.decoder import Decoder
 from schemas.errors import InputError
 from tests.model.test_cache import SHAPES, decoder_of
@@ -44,6 +46,23 @@ def test_batches_shared_contexts_and_padding_change_nothing(name: str, batch_siz
         expected = alone(decoder, one)
         assert each.logprob == pytest.approx(expected.logprob, abs=1e-4)
         assert (each.greedy, each.tokens) == (expected.greedy, expected.tokens)
+
+
+@pytest.mark.parametrize("kind", ["prompt", "prefix"])
+def test_virtual_tokens_stand_before_every_request(kind: Any) -> None:
+    decoder = decoder_of()
+    without = [one.logprob for one in likelihoods(decoder, REQUESTS)]
+    add_virtual_tokens(decoder, PromptTuning(kind=kind, tokens=4))
+    with torch.no_grad():
+        generator = torch.Generator().manual_seed(1)
+        for parameter in decoder.parameters():
+            if parameter.requires_grad:
+                parameter.normal_(std=0.7, generator=generator)
+    found = [one.logprob for one in likelihoods(decoder, REQUESTS)]
+    assert found == pytest.approx([alone(decoder, one).logprob for one in REQUESTS], abs=1e-4)
+    assert found != pytest.approx(without, abs=0.1)
+    with pytest.raises(InputError, match="window is 60"):
+        likelihoods(decoder, [Request((1,), (2,) * 61)])
 
 
 def test_greedy_text_is_known_as_such() -> None:

@@ -30,7 +30,7 @@ def test_a_key_lies_at_its_depth_and_the_answer_fits(length: int, depth: float) 
 def test_nothing_can_be_hidden_in_too_few_tokens(subject: Subject) -> None:
     with pytest.raises(UsageError, match="40 tokens are too few"):
         passkey.run(subject, Options(lengths=(40,)))
-    with pytest.raises(UsageError, match="max_seq_len is 256.*--set max_seq_len=512"):
+    with pytest.raises(UsageError, match="room for 256 tokens.*--set max_seq_len=512"):
         passkey.run(subject, Options(lengths=(128, 512)))
 
 
