@@ -22,6 +22,8 @@ FORBIDDEN_LIBRARIES = {
     "stages": {"apache_beam", "torch"},
     "schemas": {"apache_beam", "torch"},
     "training.data": {"torch"},
+    "training.chat": {"torch"},
+    "training.tokenizers": {"torch"},
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.chat import Message
@@ -13,6 +13,10 @@ from training.chat.template import ChatTemplate, Rendered
 from training.tokenizers import Tokenizer
 
 _GENERATION = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
+
+
+_Render = Callable[[int, bool], Rendered]
+"""The first messages, perhaps with a generation prompt."""
 
 
 class Answer(NamedTuple):
@@ -74,27 +78,38 @@ class Renderer:
 
         whole = render(len(messages), generation_prompt)
         said = [number for number, m in enumerate(messages) if m.role == "assistant"]
-        if self.marks_answers:
-            if len(whole.spans) != len(said):
-                raise InputError(
-                    f"the template {self.template.name} marks {len(whole.spans)} answers of "
-                    f"{len(said)} with {{% generation %}}"
-                )
-            answers = [Answer(n, *span) for n, span in zip(said, whole.spans, strict=True)]
-        else:
-            after = [(n, render(n, True).text, render(n + 1, False).text) for n in said]
-            answers = [
-                Answer(n, len(prompt), self._end(text, len(prompt), len(text), marks.spelled))
-                for n, prompt, text in after
-                if text.startswith(prompt) and whole.text.startswith(text)
-            ]
-        layout = Layout(whole.text, answers, marks.spelled)
-        starts = {answer.message: answer.start for answer in answers}
+        find = self._marked if self.marks_answers else self._between
+        layout = Layout(whole.text, find(whole, said, render, marks.spelled), marks.spelled)
+        starts = {answer.message: answer.start for answer in layout.answers}
         for number in said if exact is None else exact:
             prompt = render(number, True).text
             if starts.get(number) != len(prompt) or not whole.text.startswith(prompt):
                 raise InputError(_broken(self.template.name, number))
         return layout
+
+    def _marked(self, whole: Rendered, said: list[int], render: _Render, mark: str) -> list[Answer]:
+        """The places that the template tells."""
+        if len(whole.spans) != len(said):
+            raise InputError(
+                f"the template {self.template.name} marks {len(whole.spans)} answers of "
+                f"{len(said)} with {{% generation %}}"
+            )
+        return [Answer(n, *span) for n, span in zip(said, whole.spans, strict=True)]
+
+    def _between(
+        self, whole: Rendered, said: list[int], render: _Render, mark: str
+    ) -> list[Answer]:
+        """What is there with an answer and was not before it, where the rest stays as it is."""
+        found = []
+        for number in said:
+            before, after = render(number, True).text, render(number + 1, False).text
+            if after.startswith(before) and whole.text.startswith(after):
+                start = len(before)
+                last = self._names.last_end(after[start:], mark)
+                # Newlines after the last token are the template's.
+                end = len(after) if last is None else start + last
+                found.append(Answer(number, start, end))
+        return found
 
     def parts(self, layout: Layout) -> Iterator[tuple[int | None, list[int | str]]]:
         """The parts of a text (see `Tokenizer.encode_parts`), and of which message they are the
@@ -105,11 +120,6 @@ class Renderer:
             yield message, self._names.split(layout.text[start:end], layout.mark)
             at = end
         yield None, self._names.split(layout.text[at:], layout.mark)
-
-    def _end(self, text: str, start: int, end: int, mark: str) -> int:
-        """Of an answer: its last token. Newlines after it are the template's."""
-        last = self._names.last_end(text[start:end], mark)
-        return end if last is None else start + last
 
 
 def _broken(name: str, number: int) -> str:

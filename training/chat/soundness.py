@@ -86,7 +86,7 @@ def examine(renderer: Renderer) -> Findings:
             lacks[probe.what] = f"the template {renderer.template.name} leaves out {probe.what}"
             continue
         problem = problem or _problem(renderer, probe, layout, ends)
-        outside, _ = _sides(layout)
+        outside = _outside(layout)
         if not probe.tools:
             framing.update(name for name in renderer.names if name in outside)
         spelled.update(dict.fromkeys(_SPELLED.findall(layout.text)))
@@ -149,20 +149,19 @@ def _twice_bos(renderer: Renderer, layout: Layout) -> str | None:
     return None
 
 
-def _sides(layout: Layout) -> tuple[str, str]:
-    """What is outside answers, and inside."""
-    outside, inside, at = [], [], 0
+def _outside(layout: Layout) -> str:
+    """What is no answer."""
+    parts, at = [], 0
     for _, start, end in layout.answers:
-        outside.append(layout.text[at:start])
-        inside.append(layout.text[start:end])
+        parts.append(layout.text[at:start])
         at = end
-    return "\0".join([*outside, layout.text[at:]]), "\0".join(inside)
+    return "\0".join([*parts, layout.text[at:]])
 
 
 def lacking(lacks: Mapping[str, str], messages: Sequence[Message], tools: Sequence[Any]) -> str:
     """Why these messages cannot be rendered; empty where they can."""
     needs = {
         "system messages": any(m.role == "system" for m in messages),
-        "tools": bool(tools) or any(m.tool_calls for m in messages),
+        "tools": bool(tools) or any(m.tool_calls or m.role == "tool" for m in messages),
     }
     return next((lacks[what] for what, needed in needs.items() if needed and what in lacks), "")

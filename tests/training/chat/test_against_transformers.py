@@ -17,6 +17,12 @@ from training.chat import ChatFormatter, find_formatter, open_formatter
 from training.tokenizers import load_tokenizer, save_tokenizer
 from training.tokenizers.exporting import export_tokenizer
 
+
+def with_space(folder: Path) -> Path:
+    """As Mistral's: a space in front of texts, and no pieces that the user defined."""
+    return chat.sentencepiece_model(folder, add_dummy_prefix=True, user_defined_symbols=[])
+
+
 CASES: dict[str, tuple[Callable[[Path], str | Path], str]] = {
     "chatml": (chat.qwen, "chatml"),
     "qwen": (chat.qwen, "qwen"),
@@ -26,6 +32,14 @@ CASES: dict[str, tuple[Callable[[Path], str | Path], str]] = {
     "bytes as chatml": (lambda folder: "byte", "chatml"),
     "sentencepiece as plain": (chat.sentencepiece_model, "plain"),
     "sentencepiece as chatml": (chat.sentencepiece_model, "chatml"),
+    "sentencepiece with space as plain": (
+        with_space,
+        "plain",
+    ),
+    "sentencepiece with space as chatml": (
+        with_space,
+        "chatml",
+    ),
     "sentencepiece as llama3": (chat.sentencepiece_model, "llama3"),
 }
 
