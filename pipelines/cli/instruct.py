@@ -34,6 +34,11 @@ def register(app: typer.Typer) -> None:
         "corpusmill instruct filter a.json --output clean --set format=alpaca "
         "--set language.keep='{en: 0.65}' --set decontamination.benchmarks='[gsm8k_test.jsonl]'",
     )(filter_)
+    commands.command(
+        epilog="Examples:\n\ncorpusmill instruct select clean/kept.jsonl --output best.jsonl "
+        "--count 1000 --method ifd --model run\n\ncorpusmill instruct select a.jsonl --output "
+        "b.jsonl --count 1000 --method k_center --embeddings a.npy",
+    )(select)
     app.add_typer(commands, name="instruct")
 
 
@@ -66,6 +71,64 @@ def filter_(
     summary = filter_records(inputs, output, read_filter(config, overrides or []))
     shown = ("in", "kept", "rejected", "errors", "rules")
     _show(summary if as_json else {name: summary[name] for name in shown}, as_json)
+
+
+def select(
+    input: Annotated[Path, typer.Argument(help="A JSONL, .jsonl.gz or .json file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File for what is chosen.")],
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Records to choose.")],
+    method: Annotated[str, typer.Option(help="ifd, perplexity, k_center or deita.")],
+    format: Annotated[str, typer.Option(help="messages, sharegpt or alpaca.")] = "messages",
+    model: Annotated[
+        str | None, typer.Option(help="A run or a Hugging Face folder: losses and embeddings.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="A .npy file [records, d] instead of the model's.")
+    ] = None,
+    lowest: Annotated[bool, typer.Option("--lowest", help="perplexity: the lowest first.")] = False,
+    threshold: Annotated[
+        float, typer.Option(min=-1, max=1, help="deita: the largest cosine similarity.")
+    ] = 0.9,
+    endpoint: Annotated[
+        str | None, typer.Option(help="deita: an OpenAI-compatible URL that rates records.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name at the endpoint.")] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Name of the environment variable that holds the key.")
+    ] = None,
+    rate_with_model: Annotated[
+        str | None, typer.Option(help="deita: a run or folder that rates, not an endpoint.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 16,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Choose the records that teach most, or that differ most; scores of all lie beside."""
+    _need_packages()
+    from schemas.checked import checked
+    from training.instruct.config import ModelSource
+    from training.instruct.selection import SelectRequest
+    from training.instruct.selection import select as run
+
+    raters = None
+    if endpoint is not None or rate_with_model is not None:
+        source = {"endpoint": endpoint, "name": name, "api_key_env": api_key_env}
+        raters = checked(ModelSource, {**source, "folder": rate_with_model}, "--endpoint")
+    request = SelectRequest(
+        input=input,
+        output=output,
+        count=count,
+        method=method,
+        format=format,
+        model=model,
+        embeddings=embeddings,
+        raters=raters,
+        lowest=lowest,
+        threshold=threshold,
+        batch_size=batch_size,
+        device=device,
+    )
+    _show(run(request), as_json)
 
 
 def _teller(quiet: bool) -> Any:

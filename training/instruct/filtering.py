@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import OutputError, ReconcileError, UsageError
+from schemas.errors import ReconcileError, UsageError
 from schemas.verdict import Rejection
 from training.instruct.duplicates import Found, exact_copies, like_prompts, near_copies
 from training.instruct.filter_config import FilterConfig
+from training.instruct.json_lines import write_lines
 from training.instruct.records import Record, read_records
 from training.instruct.rules import Rule, load_index, rules_of
 
@@ -50,10 +49,10 @@ def filter_records(
     }
     if count != len(kept) + len(rejected) + len(errors):
         raise ReconcileError(f"{count} records were read, but not as many accounted for")
-    _write(folder / KEPT, (record.row for record in kept))
-    _write(folder / REJECTED, (_rejected_row(*pair) for pair in rejected))
-    _write(folder / ERRORS, map(_error_row, errors))
-    _write(folder / SUMMARY, [summary])
+    write_lines(folder / KEPT, (record.row for record in kept))
+    write_lines(folder / REJECTED, (_rejected_row(*pair) for pair in rejected))
+    write_lines(folder / ERRORS, map(_error_row, errors))
+    write_lines(folder / SUMMARY, [summary])
     return summary
 
 
@@ -132,15 +131,3 @@ def _check_output(folder: Path, inputs: Sequence[str | Path]) -> None:
         raise UsageError(
             f"--output {folder} holds {foreign[0]}, which no filter left: name another"
         )
-
-
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "w", encoding="utf-8", errors="backslashreplace") as lines:
-            for row in rows:
-                lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}") from error
