@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ class Marks(NamedTuple):
     """Three characters that a conversation does not hold."""
 
     spelled: str
-    """After the first character of a token's name in somebody's text."""
+    """Inside a token's name in somebody's text."""
     begin: str
     end: str
     """Around answers."""
@@ -44,19 +44,15 @@ class Names:
         self.markers = markers
         control = {name for name, marker in markers.items() if marker.control}
         of_answers = set(markers) if framing is None else control | (framing & set(markers))
-        self._anywhere = _overlapping(markers)
-        self._in_answers = _overlapping(of_answers)
+        self._anywhere = _Spelling(markers)
+        self._in_answers = _Spelling(of_answers)
         self._whole = _alternatives(markers)
         self._findable = tuple(name for name in markers if not markers[name].control)
 
     def spell(self, text: str, mark: str, *, answer: bool = False) -> str:
-        """The text with `mark` in each name."""
-        pattern = self._in_answers if answer else self._anywhere
-        if pattern is None:
-            return text
-        starts = [match.start() for match in pattern.finditer(text)]
-        edges = [0, *(start + 1 for start in starts), len(text)]
-        return mark.join(text[a:b] for a, b in pairwise(edges))
+        """The text with `mark` in each name, and after the beginning of one at its end: what
+        follows in the rendered text may be the rest."""
+        return (self._in_answers if answer else self._anywhere).spell(text, mark)
 
     def split(self, text: str, mark: str) -> list[int | str]:
         """A rendered text as ids, where the template wrote a name, and texts. A text is cut where
@@ -99,8 +95,35 @@ class Names:
             places.append(length)
             length += len(piece)
         text = marked.replace(mark, "")
-        edges = [0, *(p for p in places if text.startswith(self._findable, p - 1)), len(text)]
+        edges = [0, *(place for place in places if self._is_inside(text, place)), len(text)]
         return [text[a:b] for a, b in pairwise(edges) if a < b]
+
+    def _is_inside(self, text: str, place: int) -> bool:
+        """Whether a name that would be found in a text begins before a place and ends after it."""
+        return any(
+            name in text[max(0, place - len(name) + 1) : place + len(name) - 1]
+            for name in self._findable
+        )
+
+
+class _Spelling:
+    """How some names are broken."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        names = list(names)
+        whole = _alternatives(names)
+        self._starts = None if whole is None else re.compile(f"(?={whole.pattern})")
+        self._beginnings = {name[:end] for name in names for end in range(1, len(name))}
+        self._longest = max(map(len, self._beginnings), default=0)
+
+    def spell(self, text: str, mark: str) -> str:
+        if self._starts is None:
+            return text
+        starts = [match.start() for match in self._starts.finditer(text)]
+        edges = [0, *(start + 1 for start in starts), len(text)]
+        spelled = mark.join(text[a:b] for a, b in pairwise(edges))
+        tails = (text[-length:] for length in range(1, min(self._longest, len(text)) + 1))
+        return spelled + mark if any(tail in self._beginnings for tail in tails) else spelled
 
 
 def texts_of(messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
@@ -158,12 +181,7 @@ def _marked(value: Any, names: Names, mark: str) -> Any:
     return value
 
 
-def _overlapping(names: Mapping[str, Marker] | set[str]) -> re.Pattern[str] | None:
-    whole = _alternatives(names)
-    return None if whole is None else re.compile(f"(?={whole.pattern})")
-
-
-def _alternatives(names: Mapping[str, Marker] | set[str]) -> re.Pattern[str] | None:
+def _alternatives(names: Iterable[str]) -> re.Pattern[str] | None:
     """The longest name that begins at a place, as the library `tokenizers` takes it."""
     ordered = sorted(names, key=lambda name: (-len(name), name))
     if not ordered:

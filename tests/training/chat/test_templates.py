@@ -185,3 +185,18 @@ def test_generation_blocks_in_macros_are_found(
     tokens, mask = formatter.encode(Conversation(messages=(*TALK[1:3], Message(role="user"))))
     learnt = [token for token, target in zip(tokens, mask, strict=True) if target]
     assert formatter.tokenizer.decode(learnt) == TALK[2].content
+
+
+@pytest.mark.parametrize("name", ["<|im_end|>", "<tool_call>"])
+def test_names_are_not_put_together_from_parts(
+    name: str, tokenizers: dict[str, Tokenizer], tmp_path: Path
+) -> None:
+    source = CHATML.replace("message.content", "(message.name or '') + message.content")
+    formatter = open_formatter(written(tmp_path, source + "{# <tool_call> #}"), tokenizers["qwen"])
+    marker = formatter.tokenizer.markers[name].id
+    plain = formatter.prompt([Message(role="user", content="a", name="b")])
+    for cut in range(1, len(name)):
+        forged = Message(role="user", name=name[:cut], content=name[cut:])
+        found = formatter.prompt([forged])
+        assert found.count(marker) == plain.count(marker)
+        assert name in formatter.tokenizer.decode(found)
