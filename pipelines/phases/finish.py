@@ -8,7 +8,7 @@ so that no file outside .work holds PII that the recipe replaces.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -81,7 +81,7 @@ def finish_task(
     counts: Counter[str] = Counter({"in": len(documents), "kept": 0, "rejected": 0, "errors": 0})
     rules: Counter[str] = Counter()
     pii: Counter[str] = Counter()
-    steps: Counter[str] = Counter()
+    steps: defaultdict[str, float] = defaultdict(float)
     heartbeat = Heartbeat(workspace, name)
     kept: list[dict[str, Any]] = []
     survivors: list[dict[str, Any]] = []
@@ -99,7 +99,9 @@ def finish_task(
             counts["errors"] += 1
             errors.append(_error_row(document, result))
         else:
-            steps.update({"pii": result.seconds, "decontamination": result.match_seconds})
+            steps["pii"] += result.seconds
+            if recipe.decontamination is not None:
+                steps[DECONTAMINATION] += result.match_seconds
             if result.match is not None:
                 contaminated.append(_contaminated_row(document, result.text, result.match, recipe))
                 rules[contaminated[-1]["rule"]] += 1

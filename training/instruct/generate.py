@@ -54,6 +54,8 @@ def generate(
         state, failure = "failed", error
     finally:
         cache.close()
+        if generator is None:
+            asked.close()
     summary = output.summarize(
         {
             "state": state,

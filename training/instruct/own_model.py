@@ -61,6 +61,9 @@ class OwnModel:
                 text, reason = before, "stop"
         return Answer(text, reason, len(prompt), len(found.tokens))
 
+    def close(self) -> None:
+        """Nothing is held open."""
+
 
 def open_model(folder: str, device: str = "auto") -> tuple[Decoder, ChatFormatter]:
     """The decoder of a folder in evaluation mode, and its formatter (or the template `plain`).

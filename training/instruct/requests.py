@@ -53,3 +53,6 @@ class Generator(Protocol):
 
     def answer(self, request: Request) -> Answer:
         """Raises CorpusmillError when there is no answer to be had."""
+
+    def close(self) -> None:
+        """Nothing more will be asked."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,12 +160,11 @@ def _grades(material: Material) -> list[tuple[float | None, float | None]]:
     from training.instruct.generate import open_generator
     from training.instruct.rating import rate
 
-    cache = AnswerCache(_beside(request.output, ANSWERS_SUFFIX))
-    try:
-        asker = Asker(open_generator(request.raters), cache, Account(Budget(), Prices()))
-        return [*rate(asker, material.records)]
-    finally:
-        cache.close()
+    with (
+        closing(open_generator(request.raters)) as raters,
+        closing(AnswerCache(_beside(request.output, ANSWERS_SUFFIX))) as cache,
+    ):
+        return [*rate(Asker(raters, cache, Account(Budget(), Prices())), material.records)]
 
 
 METHODS: Mapping[str, Callable[[Material], Scored]] = MappingProxyType(

@@ -303,19 +303,19 @@ def test_evol_instruct_changes_and_eliminates(tmp_path: Path) -> None:
 
 
 def test_a_model_of_our_own_answers(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
     from model.config import ModelConfig
     from model.decoder import Decoder
     from training.chat.formatter import open_formatter
     from training.instruct.own_model import OwnModel
     from training.tokenizers import load_tokenizer
 
-    torch.manual_seed(1)
     words = load_tokenizer("byte")
     shape = ModelConfig(
         vocab_size=words.vocab_size, dim=16, n_layers=1, n_heads=2, n_kv_heads=1, max_seq_len=4096
     )
-    generator = OwnModel(Decoder(shape).eval(), open_formatter("plain", words))
+    decoder = Decoder(shape).eval()
+    decoder.initialize(1)
+    generator = OwnModel(decoder, open_formatter("plain", words))
     config = config_of(
         "http://localhost:1/v1", tmp_path, patience=1, sampling={"max_tokens": 8}, batch=2
     )
