@@ -11,9 +11,10 @@ from torch.distributed.tensor import DTensor
 from model.decoder import Decoder
 from model.weights import stored_name
 
-_NOT_ORTHOGONALIZED = ("embedding", "head", "router")
+_NOT_ORTHOGONALIZED = ("embedding", "head", "router", "virtual", "exchange")
 """Modules whose matrices Muon leaves to AdamW: rows of the first two belong to single tokens, those
-of a router to single experts (arXiv 2502.16982, section 2.2)."""
+of a router to single experts (arXiv 2502.16982, section 2.2); those of the last two to virtual
+tokens."""
 
 
 def _stored_name(part: nn.Module, name: str) -> str:

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from model.adapters.peft_folder import open_peft
 from model.decoder import Decoder
 from model.pretrained import load_pretrained, open_weights
+from model.weights import build
 from pipelines.cli.main import app
 from schemas.errors import InputError, UsageError
 from tests.builders.pretraining import config, losses
@@ -76,6 +78,9 @@ def test_a_checkpoint_holds_adapters_and_stands_for_the_model(
     saved = read_tensors(ref)
     counts = trained_parameters([decoder])
     assert sum(t.numel() for t in saved.values()) == counts.trained < counts.every / 3
+    record = json.loads((run / "run.json").read_text())
+    assert record["trained_parameters"] == counts.trained
+    assert record["parameters"] == counts.every - counts.trained
     assert {name.split(".")[-1] for name in saved} <= {"lora_a", "lora_b", "lora_e", "magnitude"}
     merged = load_pretrained(run)
     torch.testing.assert_close(logits(merged), logits(decoder), atol=1e-5, rtol=1e-5)
@@ -197,3 +202,40 @@ def test_a_run_without_adapters_has_none_to_export(tmp_path: Path, base: Path) -
     )
     assert isinstance(result.exception, UsageError)
     assert "holds a whole model, no adapters" in str(result.exception)
+
+
+def test_the_moving_average_of_adapters_is_exported(tmp_path: Path, base: Path) -> None:
+    run = train(tmp_path, base, lora={"rank": 2}, optimizer={"lr": 0.02, "ema": 0.5})
+
+    def exported(name: str, *options: str) -> torch.Tensor:
+        arguments = ["export", str(run), "--output", str(tmp_path / name), *options]
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+        if "peft" in options:
+            weights = open_peft(tmp_path / name, open_weights, base)
+            return logits(build(weights, torch.device("cpu"), torch.float32))
+        return logits(load_pretrained(tmp_path / name))
+
+    average = exported("hf", "--ema")
+    torch.testing.assert_close(
+        exported("peft", "--ema", "--format", "peft"), average, atol=1e-5, rtol=1e-5
+    )
+    assert (average - logits(load_pretrained(run))).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "nf4"])
+def test_bfloat16_stays_near_float32(tmp_path: Path, base: Path, method: str) -> None:
+    found, expected = (
+        losses(train(tmp_path / dtype, base, lora=METHODS[method], dtype=dtype))
+        for dtype in ("bfloat16", "float32")
+    )
+    assert found == pytest.approx(expected, rel=0.01)
+    assert found != expected
+
+
+def test_muon_trains_adapters(tmp_path: Path, base: Path) -> None:
+    def last(name: str, lr: float) -> float:
+        optimizer = {"name": "muon", "lr": lr}
+        return losses(train(tmp_path / name, base, lora={"rank": 4}, optimizer=optimizer))[-1]
+
+    assert last("learning", 0.01) < last("still", 1e-12) - 0.01
