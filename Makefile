@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 OUT ?= demo
 # Ranks and engines take memory: about 5 GB for each of these processes.
 TEST_PROCESSES ?= 2
+# Of torch in each of them: more than there are cores only wait for each other.
+TEST_THREADS ?= 1
 
 # Where commands and tests look for engines, unless CORPUSMILL_ENGINES says otherwise.
 CACHE := $(or $(CORPUSMILL_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/corpusmill)
@@ -33,7 +35,7 @@ demo: $(VENV)/.core
 # A file of tests stays in one process, with what its fixtures made. Engines have one of their own:
 # their job servers stay until its end.
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore=tests/engines
+	OMP_NUM_THREADS=$(TEST_THREADS) $(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile --ignore=tests/engines
 	$(BIN)/python -m pytest tests/engines
 
 check: $(VENV)/.dev

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,10 +12,11 @@ import torch
 from model.cross_entropy import IGNORED
 from model.decoder import Decoder
 from schemas.chat import Conversation
+from schemas.errors import InputError
 from training.assembly import Assembly
 from training.chat import ChatFormatter
 from training.data.validation import ValidationBatch
-from training.evaluation.exact_match import exact_match
+from training.evaluation.exact_match import exact_match, questions
 from training.parallel.batch import on_device
 from training.sft.config import Eval
 from training.whole import whole_decoder
@@ -74,6 +75,22 @@ class AnswersLook:
             line_ = " ".join(first.split())[:SHOWN_CHARACTERS]
             run.notices.append(f"answer at step {number:,}: {line_}")
         return {"exact_match": found.share}
+
+
+def askable(
+    formatter: ChatFormatter, conversations: Iterable[Conversation], longest: int
+) -> tuple[list[Conversation], list[str]]:
+    """Conversations whose last answer can be asked for with at most `longest` tokens before it, and
+    what is the matter with each of the others."""
+    kept, problems = [], []
+    for conversation in conversations:
+        try:
+            questions(formatter, [conversation], longest)
+        except InputError as error:
+            problems.append(str(error).partition(": ")[2])
+        else:
+            kept.append(conversation)
+    return kept, problems
 
 
 @torch.no_grad()

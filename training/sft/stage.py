@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from training.chat import ChatFormatter, find_formatter, open_formatter, read_co
 from training.checkpoint.together import Together
 from training.data.validation import ValidationSource
 from training.run_folder import RunFolder
-from training.sft.answers import AnswersLook
-from training.sft.config import SftConfig
+from training.sft.answers import AnswersLook, askable
+from training.sft.config import Eval, SftConfig
 from training.sft.corpus import SftCorpus
 from training.sft.encoded import DROPPED, EncodedConversations, Rules, write_encoded
 from training.sft.noise import EmbeddingNoise
@@ -181,16 +181,36 @@ class Finetuning:
         if batches:
             looks.append(ValidationLook(run, [ValidationSource("", batches, len(held))]))
         if config.eval is not None:
-            settings, shape = config.eval, RowShape(self.sequence_length)
-            asked = list(islice(self._held_out(), settings.limit))
-            batches_ = -(-settings.limit // settings.batch_size)
-            rows = list(validation_rows(held, shape, settings.batch_size, batches_, fill))
-            looks.append(AnswersLook(run, settings, self.formatter, asked, rows))
+            looks.append(self._answers(run, config.eval, held))
         return looks
 
-    def _held_out(self) -> Sequence[Conversation]:
+    def _answers(self, run: Assembly, settings: Eval, held: EncodedConversations) -> AnswersLook:
+        """What is asked is chosen before the first step: no question can end a run later."""
+        size, fill = settings.batch_size, run.tokenizer.eos_id
+        shape = RowShape(self.sequence_length)
+        rows = list(validation_rows(held, shape, size, -(-settings.limit // size), fill))
+        if settings.metric != "exact_match":
+            return AnswersLook(run, settings, self.formatter, (), rows)
+        longest = run.shape.max_seq_len - settings.max_new_tokens
+        first = islice(self._held_out(), settings.limit)
+        asked, problems = run.together.on_first(lambda: askable(self.formatter, first, longest))
+        if problems:
+            run.notices.append(
+                f"eval: {len(problems)} of {len(asked) + len(problems)} questions are left out, "
+                f"the first because of {problems[0]}"
+            )
+        if not asked:
+            raise InputError(
+                f"data.eval: {', '.join(self.config.data.eval or ())}: nothing to ask for eval: "
+                f"{problems[0] if problems else 'no conversation'}"
+            )
+        return AnswersLook(run, settings, self.formatter, asked, rows)
+
+    def _held_out(self) -> Iterator[Conversation]:
         data = self.config.data
-        return [c for f in data.eval or () for _, c in read_conversations(f, data.format)]
+        for path in data.eval or ():
+            for _, conversation in read_conversations(path, data.format):
+                yield conversation
 
     def hooks(self, run: Assembly) -> Sequence[StepHook]:
         """Noise on embeddings where it is asked for."""

@@ -184,3 +184,18 @@ def test_wrong_keys(tmp_path: Path, changes: dict[str, Any], message: str) -> No
 def test_a_tokenizer_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="tokenizer: missing"):
         sft(config(tmp_path, tokenizer=None))
+
+
+def test_questions_without_room_for_an_answer_are_left_out_with_a_notice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(tmp_path, eval={"every": 3, "max_new_tokens": 50})
+    write_records(tmp_path / "eval.jsonl", [*sums(3), chat("q" * 25, "a")])
+    sft(settings)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "eval: 1 of 4 questions are left out" in told
+    rows = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").open()]
+    assert sum(row["step"] == 6 for row in rows) == 3
+    write_records(tmp_path / "eval.jsonl", [chat("q" * 25, "a")])
+    with pytest.raises(InputError, match=r"eval\.jsonl: nothing to ask for eval"):
+        sft(config(tmp_path, output=str(tmp_path / "other"), eval=settings.eval))
