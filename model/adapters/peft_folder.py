@@ -26,13 +26,19 @@ def open_peft(folder: Path, opener: Opener, base: Path | None = None) -> Weights
         raise InputError(
             f"{path}: peft_type {keys.get('peft_type')!r} is none of {', '.join(KINDS)}"
         )
-    named = base or keys.get("base_model_name_or_path")
-    if not named or not Path(named).is_dir():
+    return kind(folder, opener(base or base_of(folder)))
+
+
+def base_of(folder: Path) -> Path:
+    """The folder of the model that adapters name. Raises InputError where it is none."""
+    path = folder / PEFT_CONFIG
+    named = read_object(path).get("base_model_name_or_path")
+    if not isinstance(named, str) or not Path(named).is_dir():
         raise InputError(
-            f"{path}: base_model_name_or_path {str(named)!r} is no folder here; name the folder of "
-            "the model there"
+            f"{path}: base_model_name_or_path {named!r} is no folder here; name the folder of the "
+            "model there"
         )
-    return kind(folder, opener(named))
+    return Path(named)
 
 
 def _lora(folder: Path, base: Weights) -> Weights:

@@ -150,10 +150,10 @@ def _started(lora: LoraConfig, base: Weights, layers: list[str]) -> Adapters | N
                 f"lora.{name}: {getattr(lora, name):g}, but {lora.start} has {keys.get(theirs)}"
             )
     for name, theirs in (("rslora", "use_rslora"), ("dora", "use_dora")):
-        if bool(keys.get(theirs)) != getattr(lora, name) and (name, lora.dora) != ("dora", True):
-            raise UsageError(
-                f"lora.{name}: {getattr(lora, name)}, but {lora.start} has {bool(keys.get(theirs))}"
-            )
+        has, wanted = bool(keys.get(theirs)), getattr(lora, name)
+        # DoRA may start from plain LoRA: magnitudes are those of the sum.
+        if has != wanted and not (name == "dora" and wanted):
+            raise UsageError(f"lora.{name}: {wanted}, but {lora.start} has {has}")
     if keys.get("rank_pattern") or keys.get("alpha_pattern"):
         raise UsageError(f"lora.start: {lora.start} has a rank or alpha of its own for some layers")
     strays = [layer for layer in found if layer not in layers]

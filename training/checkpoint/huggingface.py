@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 import yaml
 
-from model.adapters.peft_folder import open_peft
+from model.adapters.peft_folder import base_of, open_peft
 from model.adapters.peft_lora import PEFT_CONFIG
 from model.adapters.prompted import PromptedWeights
 from model.adapters.record import ADAPTER
@@ -95,13 +95,16 @@ def import_huggingface(
     `pretrain` starts from it (`init`), `generate` runs it. Raises UsageError for an output that is
     not empty, InputError, OutputError.
     """
+    if base is None and (folder / PEFT_CONFIG).exists():
+        base = base_of(folder)
     decoder = build(_imported(folder, base), torch.device("cpu"), torch.float32)
     state = model_state([decoder])
     with new_folder(output) as partial:
         record = {"imported_from": str(folder), "tokens": 0}
         saved = Checkpoints(partial / CHECKPOINTS)
         saved.save(0, {"model": state}, record, decoder.config)
-        tokenizer = _import_tokenizer(folder, partial, notice)
+        places = [folder] if base is None else [folder, base]
+        tokenizer = _import_tokenizer(places, partial, notice)
         tree: dict[str, Any] = {
             "stage": STAGE,
             "output": str(output),
@@ -125,10 +128,14 @@ def _imported(folder: Path, base: Path | None) -> Weights:
     return HuggingFaceWeights(folder)
 
 
-def _import_tokenizer(folder: Path, partial: Path, notice: Notice) -> str | None:
+def _import_tokenizer(places: list[Path], partial: Path, notice: Notice) -> str | None:
+    """Of the first folder that has one."""
+    folder, *others = places
     try:
         found = find_tokenizer(folder)
     except InputError:
+        if others:
+            return _import_tokenizer(others, partial, notice)
         notice(f"{folder}: no tokenizer.json and no tokenizer.model: the run has no tokenizer")
         return None
     save_tokenizer(found, partial / TOKENIZER)

@@ -170,6 +170,7 @@ def test_exports_are_the_model(tmp_path: Path, base: Path, method: str) -> None:
         logits(load_pretrained(tmp_path / "peft")), expected, atol=1e-5, rtol=1e-5
     )
     call("import", str(tmp_path / "peft"), "--output", str(tmp_path / "imported"))
+    assert (tmp_path / "imported" / "tokenizer").is_dir()
     again = load_pretrained(tmp_path / "imported")
     torch.testing.assert_close(logits(again), expected, atol=1e-5, rtol=1e-5)
     if method == "budget":
@@ -191,6 +192,16 @@ def test_training_starts_from_an_adapter_of_peft(tmp_path: Path, base: Path) -> 
     again = train(tmp_path / "more", base, lora=lora, train={"steps": 1}, optimizer={"lr": 1e-12})
     torch.testing.assert_close(
         logits(load_pretrained(again)), logits(load_pretrained(run)), atol=1e-5, rtol=1e-5
+    )
+    dora = train(
+        tmp_path / "dora",
+        base,
+        lora={**lora, "dora": True},
+        train={"steps": 1},
+        optimizer={"lr": 1e-12},
+    )
+    torch.testing.assert_close(
+        logits(load_pretrained(dora)), logits(load_pretrained(run)), atol=1e-5, rtol=1e-5
     )
     with pytest.raises(UsageError, match=r"lora\.rank: 4, but .* has 2"):
         train(tmp_path / "other", base, lora={**lora, "rank": 4})
@@ -239,3 +250,18 @@ def test_muon_trains_adapters(tmp_path: Path, base: Path) -> None:
         return losses(train(tmp_path / name, base, lora={"rank": 4}, optimizer=optimizer))[-1]
 
     assert last("learning", 0.01) < last("still", 1e-12) - 0.01
+
+
+def test_adapters_whose_base_is_elsewhere(tmp_path: Path, base: Path) -> None:
+    run = train(tmp_path, base, lora={"rank": 2})
+    place = tmp_path / "peft"
+    result = CliRunner().invoke(
+        app, ["export", str(run), "--output", str(place), "--format", "peft"]
+    )
+    assert result.exit_code == 0, result.output
+    with pytest.raises(InputError, match="base_model_name_or_path None is no folder here"):
+        load_pretrained(place)
+    arguments = ["import", str(place), "--base", str(base), "--output", str(tmp_path / "imported")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    found, expected = (logits(load_pretrained(p)) for p in (tmp_path / "imported", run))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
