@@ -12,7 +12,6 @@ from model import load_pretrained
 from model.decoder import Decoder
 from model.generate import generate
 from schemas.chat import Message
-from schemas.errors import InputError
 from training.chat.formatter import ChatFormatter, find_formatter, open_formatter
 from training.instruct.requests import Answer, Request
 from training.tokenizers import continuation, load_tokenizer
@@ -35,14 +34,12 @@ class OwnModel:
         }
 
     def answer(self, request: Request) -> Answer:
-        """Raises InputError where the prompt leaves no room for an answer."""
+        """A prompt that leaves no room gets an answer without text that was cut: one long record
+        costs that record."""
         prompt = self._formatter.prompt([Message(role="user", content=request.prompt)])
         room = self._decoder.config.max_seq_len - len(prompt)
         if room < 1:
-            raise InputError(
-                f"a prompt of {len(prompt)} tokens leaves no room in the model's "
-                f"{self._decoder.config.max_seq_len}: ask for fewer examples, or take another model"
-            )
+            return Answer("", "length", len(prompt), 0)
         (found,) = generate(
             self._decoder,
             [prompt],

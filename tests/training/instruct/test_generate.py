@@ -22,6 +22,7 @@ from training.chat.reading import read_conversations
 from training.instruct.config import GenerateConfig
 from training.instruct.endpoint import Endpoint
 from training.instruct.generate import generate
+from training.instruct.requests import Request
 
 NOUNS = ("river", "bridge", "kettle", "lantern", "orchard", "violin", "saddle", "compass")
 VERBS = ("Describe", "Compare", "Summarise", "Explain", "List", "Rank", "Invent", "Translate")
@@ -192,6 +193,7 @@ import json, os, signal, sys
 from training.instruct import cache
 from training.instruct.config import GenerateConfig
 from training.instruct.generate import generate
+from training.instruct.requests import Request
 put, left = cache.AnswerCache.put, [int(sys.argv[2])]
 def dying(self, key, answer):
     left[0] -= 1
@@ -324,6 +326,8 @@ def test_a_model_of_our_own_answers(tmp_path: Path) -> None:
     assert summary["model"]["weights"] == generator.identity["weights"]
     assert summary["requests"] == 2
     before = content(tmp_path / "out")
+    long = Request("a" * 5000, 1, 0.0, 1.0, 8)
+    assert generator.answer(long)[:2] == ("", "length")
     assert generate(config, generator)["requests_of_this_sitting"] == 0
     assert content(tmp_path / "out") == before
 
