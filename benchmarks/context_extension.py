@@ -1,13 +1,13 @@
 r"""Does a window hold after it was extended? Pass keys found by a small model, before and after.
 
-    python -m benchmarks.context_extension [--seeds 3] [--folder DIR]
+    python -m benchmarks.context_extension [--seeds 3] [--steps 150] [--folder DIR]
 
 A model of 0.15 M parameters learns, in a window of 128 tokens, texts in which a key of four digits
 is hidden and asked for. Then it is asked in texts of 256 and 512 tokens: as it is; with rotations
 scaled and nothing trained ("zero-shot"); and after 150 more steps on texts of up to 512 tokens with
 each scaling, and with none as a control. Every run is `corpusmill pretrain` with the configuration
-printed before it, every figure `corpusmill eval --task passkey`, on texts that no run saw. About
-five minutes a seed on one core.
+printed before it, every figure `corpusmill eval --task passkey`, on texts that no run saw. Three to
+eight minutes a seed on one core of a shared machine.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ SHORT, FACTOR, DIGITS = 128, 4, 4
 LENGTHS = (SHORT, 2 * SHORT, FACTOR * SHORT)
 SCALINGS = ("linear", "ntk", "yarn")
 BASE_STEPS, MORE_STEPS = 600, 150
+DECAY = 4 / 15
+"""Share of the further steps in which the learning rate falls."""
 
 
 def make_tokenizer(path: Path) -> Path:
@@ -80,7 +82,7 @@ def found(run: str, *changes: str) -> list[float]:
     return [result.value("found", f"length {length}") for length in LENGTHS]
 
 
-def measure(folder: Path, seed: int, changes: list[str]) -> dict[str, list[float]]:
+def measure(folder: Path, seed: int, steps: int, changes: list[str]) -> dict[str, list[float]]:
     """Shares by how the model was treated."""
     tokenizer = make_tokenizer(folder / "tokenizer.json")
     short = write_texts(folder / "short.jsonl", tokenizer, 20_000, SHORT, seed)
@@ -101,12 +103,16 @@ def measure(folder: Path, seed: int, changes: list[str]) -> dict[str, list[float
             [
                 *(f"output={run}", f"init={base}", f"data.text=[{long}]"),
                 *(f"model.max_seq_len={LENGTHS[-1]}", f"data.sequence_length={LENGTHS[-1]}"),
-                *(f"model.rope={json.dumps(rope)}", f"train.steps={MORE_STEPS}"),
-                *("train.batch_size=8", "optimizer.lr=0.004", "schedule.decay_steps=40"),
+                *(f"model.rope={json.dumps(rope)}", f"train.steps={steps}"),
+                *(
+                    "train.batch_size=8",
+                    "optimizer.lr=0.004",
+                    f"schedule.decay_steps={round(steps * DECAY)}",
+                ),
                 *common,
             ]
         )
-        rows[f"{scaling}, {MORE_STEPS} steps"] = found(run)
+        rows[f"{scaling}, {steps} steps"] = found(run)
     return rows
 
 
@@ -120,6 +126,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=MORE_STEPS, help="after the extension")
     parser.add_argument("--folder", type=Path, help="keep runs and texts here")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     arguments = parser.parse_args()
@@ -128,7 +135,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary) if arguments.folder is None else arguments.folder / str(seed)
             folder.mkdir(parents=True, exist_ok=True)
-            tables.append(measure(folder, seed, arguments.changes))
+            tables.append(measure(folder, seed, arguments.steps, arguments.changes))
         print(f"seed {seed}: pass keys found, 40 texts a length")
         for name, shares in tables[-1].items():
             print(f"    {name:24}", *(f"{share:8.3f}" for share in shares))
