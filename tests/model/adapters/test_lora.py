@@ -112,6 +112,16 @@ def test_peft_loads_what_is_written(base: Path, tmp_path: Path, method: dict[str
     assert (expected - logits(load_huggingface(base))).abs().max() > 0.1, "adapters that do nothing"
 
 
+@pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])
+def test_attention_of_a_sparse_model_is_adapted(tmp_path: Path, family: str) -> None:
+    theirs(family, {"head_dim": 8}).save_pretrained(tmp_path / "base")
+    decoder = trained(adapted(tmp_path / "base", LoraConfig(rank=4)))
+    assert len(adapters([decoder])) == 3 * 4
+    write_lora(tmp_path / "adapter", decoder.config, read_adapters(decoder), rank=4, rslora=False)
+    expected = logits(peft_model(tmp_path / "base", tmp_path / "adapter"))
+    torch.testing.assert_close(logits(decoder), expected, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "keys",
     [
