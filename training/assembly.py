@@ -122,7 +122,7 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
     notices = together.on_first(lambda: folder.check(config, stage.name))
     notices += what_stays_uncompiled(shape, config)
     together.on_first(lambda: stack.enter_context(folder.locked()))
-    opened = stage.open(together)
+    opened = stage.open(together, shape)
     opened.data.check_vocabulary(shape.vocab_size)
     checkpoint = config.checkpoint
     checkpoints = Checkpoints(
@@ -169,12 +169,25 @@ def _checked(stage: Stage, world: World) -> tuple[ParallelDims, ModelConfig, Wei
     vocabulary = stage.vocabulary()
     shape = _shape(config, vocabulary.size, start)
     dims.check(config, shape, stage.sequence_length)
+    _check_length(stage, shape)
     if shape.vocab_size < vocabulary.size:
         raise InputError(
             f"model.vocab_size: {shape.vocab_size}, but {vocabulary.origin} has {vocabulary.size} "
             "pieces; set it to that or more, or leave it out"
         )
     return dims, shape, start
+
+
+def _check_length(stage: Stage, shape: ModelConfig) -> None:
+    virtual = stage.config.prompt_tuning
+    taken = 0 if virtual is None else virtual.tokens
+    if stage.sequence_length + taken > shape.max_seq_len:
+        beside = f" and {taken} virtual tokens" if taken else ""
+        raise UsageError(
+            f"data.sequence_length: {stage.sequence_length}{beside} exceed the model's max_seq_len "
+            f"of {shape.max_seq_len}; lower it, or set model.max_seq_len (docs/evaluation.md, "
+            "longer contexts)"
+        )
 
 
 def _claim(run: Assembly) -> None:

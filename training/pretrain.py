@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.config import ModelConfig
 from schemas.errors import UsageError
 from schemas.shards import ShardManifestV1
 from training.assembly import Assembly
@@ -51,7 +52,7 @@ class Pretraining:
         size = ShardManifestV1.from_file(path).vocab_size
         return Vocabulary(size, f"the tokenizer of {path}")
 
-    def open(self, together: Together) -> Opened:
+    def open(self, together: Together, shape: ModelConfig) -> Opened:
         """The corpus; the first rank tokenizes and checks before the others look."""
         held: list[Corpus] = []
         together.on_first(lambda: held.append(self._open(leader=together.rank == 0)))
@@ -90,6 +91,13 @@ class Pretraining:
         if config.samples is not None:
             looks.append(SamplesLook(run, config.samples))
         return looks
+
+    def where_to_look(self, step: int) -> str:
+        """The documents."""
+        return (
+            "or look at the documents of the step: "
+            f"corpusmill trace {self.config.output} --step {step}"
+        )
 
     def hooks(self, run: Assembly) -> Sequence[StepHook]:
         """None of its own."""

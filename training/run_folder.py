@@ -24,7 +24,7 @@ FIXED = (
 )
 """What a run cannot change when it goes on: its batches, weights and state would be another's."""
 
-FREE_DATA = ("prefetch", "verify", "manifest", "text", "files", "eval")
+FREE_DATA = ("prefetch", "verify", "manifest", "text", "files")
 """Keys of `data`, and of the sources of a mixture, that may change: where the files lie is nothing,
 what is in them is in the checkpoint's fingerprint."""
 
@@ -131,7 +131,8 @@ def resolved(config: TrainingConfig) -> dict[str, Any]:
         if section.get("manifest") is not None:
             section["manifest"] = os.path.abspath(section["manifest"])
     tasks = data["train"].values() if isinstance(data.get("train"), dict) else ()
-    for section, key in ((data, "text"), (data, "eval"), *((task, "files") for task in tasks)):
+    held_out = data["eval"] if isinstance(data.get("eval"), dict) else {}
+    for section, key in ((data, "text"), *((files, "files") for files in (held_out, *tasks))):
         if isinstance(section.get(key), list):
             section[key] = [os.path.abspath(path) for path in section[key]]
     return tree

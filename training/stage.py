@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from model.config import ModelConfig
 from training.config import TrainingConfig
 from training.data.batch import Batch
 from training.data.state import DataState
@@ -87,8 +88,9 @@ class Stage(Protocol):
     def vocabulary(self) -> Vocabulary:
         """From the heads of files. Raises UsageError or InputError."""
 
-    def open(self, together: Together) -> Opened:
-        """The data, checked. Every rank calls it; the first one prepares what others read."""
+    def open(self, together: Together, shape: ModelConfig) -> Opened:
+        """The data, checked, for a model of this shape. Every rank calls it; the first one prepares
+        what others read."""
 
     def keep(self, folder: RunFolder) -> None:
         """Put what generation needs beside the weights, into RUN/tokenizer: the first rank's
@@ -96,6 +98,9 @@ class Stage(Protocol):
 
     def looks(self, run: Assembly) -> Sequence[Look]:
         """What to stop for. Every rank calls it, with the weights in place."""
+
+    def where_to_look(self, step: int) -> str:
+        """What to look at when a step went wrong: the end of a sentence for people."""
 
     def hooks(self, run: Assembly) -> Sequence[StepHook]:
         """What takes part in each step."""

@@ -68,6 +68,7 @@ class Trainer:
         hooks = [*own, *run.stage.hooks(run)]
         self.step = Step(run.config, run.parallel, run.optimizer, run.average, run.guard, hooks)
         self.looks = run.stage.looks(run)
+        journal.tell()
         self.saved = run.step
         self.not_finite = 0
         """Steps without a number as loss, in a row until now."""
@@ -124,8 +125,7 @@ class Trainer:
         saved = f"the state after step {kept} is saved" if kept else "nothing was learnt"
         raise TrainingError(
             f"step {bad}: the loss is {result.loss} and the gradient norm {result.grad_norm}; "
-            f"{saved}. Lower optimizer.lr, or look at the data of the step: "
-            f"corpusmill trace {run.folder.path} --step {bad}"
+            f"{saved}. Lower optimizer.lr, {run.stage.where_to_look(bad)}"
         )
 
     def _look(self, number: int) -> dict[str, Any]:

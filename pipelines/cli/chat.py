@@ -97,7 +97,7 @@ class _Talk:
 
         self.formatter = formatter
         self._tokenizer = speaker.tokenizer
-        self._limit: int = speaker.decoder.config.max_seq_len
+        self._limit: int = speaker.decoder.longest
         self._settings = settings
         self._system = [] if system is None else [Message(role="system", content=system)]
         self._turns: list[tuple[Message, Message]] = []

@@ -72,9 +72,10 @@ def demo(
     from pipelines.report import write_report
     from pipelines.workspace import Workspace
 
-    outcomes = [("model", _train(output, steps))]
+    trained = _train(output, steps)
+    outcomes = [("model", trained)]
     if full:
-        outcomes.append(("tuned", _finetune(output, steps)))
+        outcomes.append(("tuned", _finetune(output, trained.record.step, steps)))
     write_report(Workspace(output))
     if not as_json:
         for title, outcome in outcomes:
@@ -98,17 +99,19 @@ def _train(output: str, steps: int | None) -> Outcome:
     return _anew_if_foreign(lambda: pretrain(config), folder)
 
 
-def _finetune(output: str, steps: int | None) -> Outcome:
+def _finetune(output: str, trained_steps: int, steps: int | None) -> Outcome:
     from pipelines.demo.sums import write_sums
     from pipelines.report.trained import FINETUNED, FOLDER
     from training.sft.config import read_sft
     from training.sft.stage import sft
 
     folder = Path(output) / FINETUNED
+    # The checkpoint, not the run: of a base that went on, a fine-tuning has to begin anew.
+    base = Path(output) / FOLDER / "checkpoints" / f"step-{trained_steps}"
     train, held_out = write_sums(Path(output) / "conversations")
     changes = [
         f"output={folder}",
-        f"init={Path(output) / FOLDER}",
+        f"init={base}",
         f"data.train={train}",
         f"data.eval={held_out}",
     ]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from torch import distributed
 
 from schemas.errors import CorpusmillError
+from training.world import TIMEOUT
 
 _Result = TypeVar("_Result")
 TOLD_BY_FIRST = "rank 0 raised it, and says so"
@@ -60,7 +61,7 @@ def told_by_first(error: BaseException) -> bool:
 
 
 def _own_group() -> distributed.ProcessGroup:
-    group = distributed.new_group(backend="gloo")
+    group = distributed.new_group(backend="gloo", timeout=TIMEOUT)
     assert isinstance(group, distributed.ProcessGroup)
     return group
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from model.cross_entropy import IGNORED
+from model.cross_entropy import CHUNK_TOKENS, IGNORED
 from model.decoder import Decoder
 from schemas.chat import Conversation
 from schemas.errors import InputError
@@ -57,7 +57,8 @@ class AnswersLook:
         run, settings = self._run, self._settings
         decoder.to(run.world.device)
         if settings.metric == "accuracy":
-            return {"accuracy": token_accuracy(decoder, self._rows)}
+            dtype = getattr(torch, run.config.dtype)
+            return {"accuracy": token_accuracy(decoder, self._rows, dtype)}
         found = exact_match(
             decoder,
             self._formatter,
@@ -94,14 +95,25 @@ def askable(
 
 
 @torch.no_grad()
-def token_accuracy(decoder: Decoder, rows: Sequence[ValidationBatch]) -> float:
-    """Share of targets that are the most probable token after those before them."""
+def token_accuracy(
+    decoder: Decoder, rows: Sequence[ValidationBatch], dtype: torch.dtype = torch.float32
+) -> float:
+    """Share of targets that are the most probable token after those before them.
+
+    Logits are those of targets alone, a chunk at a time: [N, V], never [B, T, V].
+    """
     device = next(decoder.parameters()).device
+    assert decoder.norm is not None
+    assert decoder.head is not None
     right = targets = 0
     for made in rows:
         batch = on_device(made.rows, device)
-        said = decoder(batch.tokens, batch.positions, batch.documents).argmax(dim=-1)
-        held = batch.labels != IGNORED
-        right += int((said == batch.labels)[held].sum())
-        targets += int(held.sum())
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            hidden = decoder.hidden_states(batch.tokens, batch.positions, batch.documents)
+            held = batch.labels != IGNORED
+            labels = batch.labels[held].split(CHUNK_TOKENS)
+            for part, expected in zip(hidden[held].split(CHUNK_TOKENS), labels, strict=True):
+                logits = decoder.head(decoder.norm(part), None)
+                right += int((logits.argmax(dim=-1) == expected).sum())
+                targets += len(expected)
     return right / targets if targets else 0.0

@@ -7,30 +7,54 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from model.config import Section
 from schemas.checked import checked
+from training.chat.formats import FORMATS
 from training.config import TrainingConfig, check_model, read_tree
+from training.run_folder import FREE_DATA
 
 _TASK_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_RESERVED = ("eval", *FREE_DATA)
+"""Folders and keys of other things."""
 ONLY_TASK = "train"
 """Name of the one task where `data.train` is a file, or several."""
 
 
-class Task(Section):
-    """Conversations that belong together."""
+def _known_format(name: str) -> str:
+    if name not in FORMATS:
+        raise ValueError(f"none of {', '.join(FORMATS)}")
+    return name
+
+
+def _files(value: Any) -> Any:
+    """One file or a list of them, as the section that they stand for."""
+    return {"files": value} if isinstance(value, str | list) else value
+
+
+Format = Annotated[str, AfterValidator(_known_format)]
+
+
+class Files(Section):
+    """Conversations in files."""
 
     files: Annotated[list[str], Field(min_length=1)]
-    weight: float | None = Field(None, gt=0)
-    """Share of the samples, relative to other tasks; default: the number of its conversations."""
-    format: str | None = None
+    format: Format | None = None
     """Default: data.format."""
 
     @field_validator("files", mode="before")
     @classmethod
     def _one_file(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+
+class Task(Files):
+    """Conversations that belong together."""
+
+    weight: float | None = Field(None, gt=0)
+    """Share of the samples, relative to other tasks; default: the number of its samples, which are
+    conversations or packed rows."""
 
 
 class Strategy(Section):
@@ -42,16 +66,16 @@ class Strategy(Section):
     general: tuple[str, ...] = ()
     """Tasks of the last stage."""
     kept_share: float = Field(1 / 256, gt=0, le=1)
-    """two_stage: of the conversations of each other task, how many are among those of the last
+    """two_stage: of the samples of each other task, the share that is among those of the last
     stage."""
 
 
 class Data(Section):
     train: dict[str, Task]
     """A file, a list of files, or tasks by name."""
-    eval: list[str] | None = None
-    """Conversations for validation and `eval`."""
-    format: str = "messages"
+    eval: Files | None = None
+    """Conversations for validation and `eval`: a file, files, or both with their format."""
+    format: Format = "messages"
     """messages (OpenAI), sharegpt, alpaca."""
     template: str | None = None
     """chatml, llama3, qwen, plain, or a Jinja file; default: that of `init`, or else chatml."""
@@ -72,16 +96,15 @@ class Data(Section):
     @classmethod
     def _tasks(cls, value: Any) -> Any:
         if isinstance(value, str | list):
-            return {ONLY_TASK: {"files": value}}
-        if isinstance(value, Mapping):
-            plain = (str, list)
-            return {k: {"files": v} if isinstance(v, plain) else v for k, v in value.items()}
-        return value
+            value = {ONLY_TASK: value}
+        if not isinstance(value, Mapping) or not all(value.values()):
+            raise ValueError("a file, a list of files, or tasks by name, each with its files")
+        return {name: _files(task) for name, task in value.items()}
 
     @field_validator("eval", mode="before")
     @classmethod
     def _one_file(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
+        return _files(value)
 
     @field_validator("strategy", mode="before")
     @classmethod
@@ -93,10 +116,10 @@ class Data(Section):
         if not self.train:
             raise ValueError("train: names no task")
         for name in self.train:
-            if not _TASK_NAME.fullmatch(name) or name == "eval":
+            if not _TASK_NAME.fullmatch(name) or name in _RESERVED:
                 raise ValueError(
                     f"train: {name!r} cannot be the name of a task: letters, digits, _ and -, and "
-                    "not eval"
+                    f"none of {', '.join(_RESERVED)}"
                 )
         for name in self.strategy.general:
             if name not in self.train:
@@ -109,6 +132,11 @@ class Data(Section):
             raise ValueError(
                 f"strategy: {self.strategy.name} needs strategy.general, the tasks of its last "
                 "stage: some of train's and not all"
+            )
+        given = self.strategy.model_fields_set - {"name"}
+        if not staged and given:
+            raise ValueError(
+                f"strategy.{min(given)}: has no effect with {self.strategy.name}; leave it out"
             )
         if self.packing != "none" and self.group_by_length:
             raise ValueError("group_by_length: packed rows are all full; take packing: none")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from math import ceil
 
 import numpy as np
 
@@ -10,7 +12,7 @@ from schemas.errors import InputError
 from training.data.batch import Batch, Pieces
 from training.data.state import DataState, Parts, check_same_data, fingerprint_of
 from training.sft.encoded import EncodedConversations
-from training.sft.order import WINDOW_STEPS, Apart, Order, Packed, Window, grouped
+from training.sft.order import WINDOW_STEPS, Order, Window, grouped
 from training.sft.phases import Phases
 from training.sft.rows import RowShape, learning_rows, single
 
@@ -25,6 +27,7 @@ class SftCorpus:
     def __init__(
         self,
         tasks: Mapping[str, EncodedConversations],
+        orders: Mapping[str, Order],
         phases: Phases,
         rows: RowShape,
         *,
@@ -38,21 +41,18 @@ class SftCorpus:
         `parts` what the fingerprint covers besides the phases."""
         self.tasks, self.phases, self.rows, self.seed = tasks, phases, rows, seed
         self._packed, self._fill, self._group = packed, fill, group_steps_of
-        self._orders: dict[str, Order] = {
-            name: Packed(held, rows.sequence_length, (seed, name))
-            if packed
-            else Apart(held, (seed, name))
-            for name, held in tasks.items()
-        }
+        self._orders = orders
         self._window: Window | None = None
         # Where phases begin depends on the steps of the run: only with several does that matter.
         several = len(phases.starts) > 1
         self.parts: Parts = {
             **parts,
-            "phases": [
-                {"start": start, "weights": weights}
-                for start, weights in zip(phases.starts, phases.weights, strict=True)
-            ]
+            "phases": {
+                f"phase {number}": {"start": start, "weights": weights}
+                for number, (start, weights) in enumerate(
+                    zip(phases.starts, phases.weights, strict=True), start=1
+                )
+            }
             if several
             else phases.weights[0],
         }
@@ -77,7 +77,7 @@ class SftCorpus:
         batch = learning_rows(
             pieces, np.concatenate(stretches), np.concatenate(targets), count, width, self._fill
         )
-        return batch if self._packed else single(batch)
+        return batch if self._packed or self.rows.masked else single(batch)
 
     def _pieces(self, k: int) -> tuple[str, Pieces]:
         task, number = self.phases.place(self._ungrouped(k))
@@ -93,11 +93,21 @@ class SftCorpus:
         return int(window.samples[k - window.start])
 
     def _window_of(self, k: int, batch_size: int) -> Window:
-        """The samples around k that are sorted together; they never cross into another phase."""
+        """The samples around k that are sorted together, all of one phase and one epoch: so no
+        conversation is in a step twice."""
         phase = self.phases.phase_of(k)
-        size, first = WINDOW_STEPS * batch_size, self.phases.starts[phase]
-        start = first + (k - first) // size * size
-        end = min(start + size, self.phases.end_of(phase) or start + size)
+        first, last = self.phases.starts[phase], self.phases.end_of(phase)
+        weights = self.phases.weights[phase]
+        parts = {name: Fraction(str(weight)) for name, weight in weights.items()}
+        total = sum(parts.values())
+        epoch = min(self._orders[n].samples_per_epoch * total / parts[n] for n in parts)
+        done = self.phases.before(phase, *parts) if len(parts) == 1 else 0
+        passed = (k - first + done) // epoch
+        begin = max(first, first + ceil(passed * epoch) - done)
+        end = first + ceil((passed + 1) * epoch) - done
+        size = WINDOW_STEPS * batch_size
+        start = begin + (k - begin) // size * size
+        end = min(start + size, end, last or end)
         places = [self.phases.place(at) for at in range(start, end)]
         lengths = np.array([self._orders[task].length(number) for task, number in places])
         return grouped(start, lengths, batch_size, (self.seed,))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,77 +17,12 @@ import numpy.typing as npt
 from schemas.chat import Conversation
 from schemas.errors import InputError, OutputError
 from training.chat import ChatFormatter, read_conversations
-from training.chat.formatter import TrainOn
+from training.sft.learned import Encoded, Refusal, Rules, encode
 
 TOKENS, TARGETS, STARTS, INDEX = "tokens.bin", "targets.bin", "starts.npy", "index.json"
 DROPPED = "dropped.jsonl"
 
 IntArray = npt.NDArray[np.int64]
-
-
-class Rules(NamedTuple):
-    """What becomes of a conversation."""
-
-    sequence_length: int
-    too_long: str
-    empty_answers: str
-    train_on: TrainOn
-
-
-class Refusal(NamedTuple):
-    """Why a conversation is not trained on."""
-
-    reason: str
-    """One of a few words, to be counted."""
-    detail: str
-
-
-class Encoded(NamedTuple):
-    """A conversation that is trained on."""
-
-    tokens: list[int]
-    mask: list[bool]
-    """Tokens that are targets."""
-    trimmed: int
-    """Messages that were left out at the front."""
-
-
-def encode(conversation: Conversation, formatter: ChatFormatter, rules: Rules) -> Encoded | Refusal:
-    """Tokens of a conversation, at most sequence_length + 1 (the last is a label only)."""
-    if not any(m.role == "assistant" and m.train for m in conversation.messages):
-        return Refusal("no_answer", "no message of an assistant to learn")
-    for number, message in enumerate(conversation.messages):
-        if message.role == "assistant" and not (message.content.strip() or message.tool_calls):
-            return Refusal("empty_answer", f"messages[{number}].content: an empty answer")
-    longest = rules.sequence_length + 1
-    left = conversation
-    while True:
-        found = formatter.encode(left, train_on=rules.train_on)
-        if len(found.tokens) <= longest:
-            break
-        shorter = _without_oldest(left) if rules.too_long == "trim" else None
-        if shorter is None:
-            return Refusal(
-                "too_long",
-                f"{len(found.tokens)} tokens, more than data.sequence_length "
-                f"{rules.sequence_length} + 1",
-            )
-        left = shorter
-    if not any(found.mask[1:]):
-        return Refusal("no_answer", "no token to learn")
-    return Encoded(found.tokens, found.mask, len(conversation.messages) - len(left.messages))
-
-
-def _without_oldest(conversation: Conversation) -> Conversation | None:
-    """Without its first exchange after the system message; None where one alone is left."""
-    messages = conversation.messages
-    first = 1 if messages[0].role == "system" else 0
-    users = [n for n in range(first + 1, len(messages)) if messages[n].role == "user"]
-    for start in users:
-        if any(m.role == "assistant" and m.train for m in messages[start:]):
-            return conversation.model_copy(update={"messages": messages[:first] + messages[start:]})
-        break
-    return None
 
 
 def write_encoded(
@@ -110,7 +46,7 @@ def write_encoded(
     counts: Counter[str] = Counter(read=0, kept=0)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    starts = [0]
+    starts, highest = array("q", [0]), 0
     with ExitStack() as stack:
         try:
             part.mkdir(parents=True)
@@ -120,7 +56,7 @@ def write_encoded(
             dropped = stack.enter_context((part / DROPPED).open("w", encoding="utf-8"))
             for path, record, conversation in _conversations(files, format_):
                 counts["read"] += 1
-                found = encode(conversation, formatter, rules)
+                found = _encoded(path, record, conversation, formatter, rules)
                 if isinstance(found, Refusal):
                     _refuse(found, f"{path}: record {record}: {found.detail}", rules)
                     counts[found.reason] += 1
@@ -132,14 +68,25 @@ def write_encoded(
                 tokens.write(np.asarray(found.tokens, dtype=np.uint32).tobytes())
                 targets.write(np.asarray(found.mask, dtype=np.bool_).tobytes())
                 starts.append(starts[-1] + len(found.tokens))
-            np.save(part / STARTS, np.asarray(starts, dtype=np.int64))
-            (part / INDEX).write_text(json.dumps({"key": key, "counts": counts}), "utf-8")
+                highest = max(highest, *found.tokens)
+            np.save(part / STARTS, np.frombuffer(starts, dtype=np.int64))
+            index = {"key": key, "counts": counts, "highest": highest}
+            (part / INDEX).write_text(json.dumps(index), "utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             stack.close()
             part.rename(folder)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written: {error.strerror}") from error
     return counts
+
+
+def _encoded(
+    path: str, record: int, conversation: Conversation, formatter: ChatFormatter, rules: Rules
+) -> Encoded | Refusal:
+    try:
+        return encode(conversation, formatter, rules)
+    except InputError as error:
+        raise InputError(f"{path}: record {record}: {error}") from error
 
 
 def _refuse(found: Refusal, line: str, rules: Rules) -> None:
@@ -186,7 +133,7 @@ class EncodedConversations:
 
     def highest(self) -> int:
         """The largest token."""
-        return int(self._tokens.max()) if len(self._tokens) else 0
+        return int((_index(self.path) or {}).get("highest", 0))
 
     def gather(
         self, conversations: IntArray

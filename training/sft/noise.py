@@ -22,10 +22,13 @@ class EmbeddingNoise:
     that gradients go through are noisy.
     """
 
-    def __init__(self, parts: Sequence[Decoder], alpha: float, *key: int) -> None:
+    def __init__(
+        self, parts: Sequence[Decoder], alpha: float, *key: int, context_ranks: int = 1
+    ) -> None:
         """`key`: the seed, and numbers of what this rank holds of a batch; ranks that hold the same
-        rows and places have to give the same."""
+        rows and places have to give the same. `context_ranks` share the places of a row."""
         self._alpha = alpha
+        self._context_ranks = context_ranks
         self._key = key
         self._step = self._pass = 0
         for part in parts:
@@ -49,7 +52,8 @@ class EmbeddingNoise:
         text = "/".join(map(str, (*self._key, self._step, self._pass)))
         digest = hashlib.sha256(text.encode()).digest()
         source = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
-        bound = self._alpha / math.sqrt(embedded.shape[1] * embedded.shape[2])
+        places = embedded.shape[1] * self._context_ranks
+        bound = self._alpha / math.sqrt(places * embedded.shape[2])
         noise = torch.empty(embedded.shape, dtype=torch.float32).uniform_(
             -bound, bound, generator=source
         )

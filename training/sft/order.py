@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -75,6 +76,15 @@ class Packed:
         return self._placement.sequence_length
 
 
+def orders_of(
+    tasks: Mapping[str, EncodedConversations], packing: str, sequence_length: int, seed: int
+) -> dict[str, Order]:
+    """The order of each task."""
+    if packing == "none":
+        return {name: Apart(held, (seed, name)) for name, held in tasks.items()}
+    return {name: Packed(held, sequence_length, (seed, name)) for name, held in tasks.items()}
+
+
 class Window(NamedTuple):
     """Samples that are sorted by length together."""
 
@@ -84,17 +94,21 @@ class Window(NamedTuple):
 
 
 def grouped(start: int, lengths: IntArray, batch_size: int, key: tuple[int, ...]) -> Window:
-    """Samples `start`, `start` + 1, ... of these lengths, in steps of like length.
+    """Samples `start`, `start` + 1, ... of these lengths, put into the steps that they fall into
+    (sample k into step k // batch_size) so that those of a step are of like length.
 
-    The longest step comes first in the first window, where a lack of memory shows at once; which
-    step comes when is otherwise drawn from the key. A step that is not full keeps the last place.
+    In the first window the longest step comes first, where a lack of memory shows at once; which
+    step comes when is otherwise drawn from the key. The shortest samples go into the steps at
+    either end that the window shares with others.
     """
+    lead = min(-start % batch_size, len(lengths))
+    whole = (len(lengths) - lead) // batch_size
     by_length = np.argsort(-lengths, kind="stable")
-    whole = len(lengths) // batch_size
     steps = by_length[: whole * batch_size].reshape(whole, batch_size)
     order = Permutation(whole, "lengths", start, *key).array().astype(np.int64)
     if start == 0 and whole:
         at = int(np.flatnonzero(order == 0)[0])
         order[0], order[at] = order[at], order[0]
     rest = by_length[whole * batch_size :]
-    return Window(start, start + np.concatenate([steps[order].reshape(-1), rest]))
+    placed = np.concatenate([rest[:lead], steps[order].reshape(-1), rest[lead:]])
+    return Window(start, start + placed)

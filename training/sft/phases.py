@@ -9,7 +9,7 @@ from training.data.mixture import Interleaving
 from training.sft.config import Strategy
 
 Sizes = Mapping[str, float]
-"""Weight of each task, in the order of the configuration: by default its conversations."""
+"""Weight of each task, in the order of the configuration: by default its samples."""
 
 
 class Phase(NamedTuple):
@@ -104,8 +104,12 @@ class Phases:
         phase = self.phase_of(k)
         turn = self._turns[phase].turn(k - self.starts[phase])
         name = self._names[phase][turn.source]
-        return Place(name, turn.sample + self._before[phase].get(name, 0))
+        return Place(name, turn.sample + self.before(phase, name))
+
+    def before(self, phase: int, task: str) -> int:
+        """Samples of a task before a phase."""
+        return self._before[phase].get(task, 0)
 
     def end_of(self, phase: int) -> int | None:
-        """The first sample after a phase; None after the last."""
+        """The first sample after a phase; None after the last, which a longer run goes on with."""
         return self.starts[phase + 1] if phase + 1 < len(self.starts) else None

@@ -22,10 +22,13 @@ class RowShape:
 
     sequence_length: int
     multiple: int = 8
-    """Rows end at the first multiple of it that holds the longest sample; up to 32 places, where
-    that would cost more than it saves, at the first of `divisor`."""
+    """Rows end at the first multiple of it that holds the longest sample; up to `short_places`,
+    where that would cost more than it saves, at the first of `divisor`."""
     divisor: int = 1
     """Widths have to be multiples of it."""
+    short_places: int = SHORT_PLACES
+    masked: bool = False
+    """Whether rows of one conversation tell padding by its document, too: experts count tokens."""
     full: bool = False
     """Always sequence_length: stages of a pipeline expect rows of one shape."""
 
@@ -33,7 +36,7 @@ class RowShape:
         """Places of rows whose longest has so many."""
         if self.full:
             return self.sequence_length
-        unit = self.divisor if longest <= SHORT_PLACES else lcm(self.multiple, self.divisor)
+        unit = self.divisor if longest <= self.short_places else lcm(self.multiple, self.divisor)
         return min(-(-longest // unit) * unit, self.sequence_length)
 
 
@@ -58,19 +61,21 @@ def single(batch: Batch) -> Batch:
     """The same for rows of one conversation each: padding stands behind it, where causal attention
     hides it without a mask. Positions run on, for they alone say what is behind."""
     rows, width = batch.tokens.shape
-    positions = np.broadcast_to(np.arange(width, dtype=np.int32), (rows, width))
+    positions = np.tile(np.arange(width, dtype=np.int32), (rows, 1))
     return batch._replace(positions=positions, documents=None)
 
 
 def validation_rows(
-    held: EncodedConversations, shape: RowShape, batch_size: int, batches: int, fill: int
+    held: EncodedConversations, shape: RowShape, batch_size: int, count: int, fill: int
 ) -> Iterator[ValidationBatch]:
-    """The first conversations in their order, a row each; rows that are left are padding."""
-    for start in range(0, min(len(held), batches * batch_size), batch_size):
-        conversations = np.arange(start, min(start + batch_size, len(held)))
+    """The first `count` conversations in their order, a row each; rows that are left of a batch are
+    padding."""
+    end = min(len(held), count)
+    for start in range(0, end, batch_size):
+        conversations = np.arange(start, min(start + batch_size, end))
         zeros = np.zeros_like(conversations)
         places = held.lengths[conversations] - 1
         pieces = Pieces(conversations - start, zeros, conversations, zeros, places)
         width = shape.width(int(places.max()))
         made = learning_rows(pieces, *held.gather(conversations), batch_size, width, fill)
-        yield ValidationBatch(single(made), 0)
+        yield ValidationBatch(made if shape.masked else single(made), 0)

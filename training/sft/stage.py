@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from model.config import ModelConfig
 from schemas.chat import Conversation
 from schemas.errors import InputError, UsageError
 from training.assembly import Assembly
@@ -17,15 +18,17 @@ from training.checkpoint.together import Together
 from training.data.validation import ValidationSource
 from training.run_folder import RunFolder
 from training.sft.answers import AnswersLook, askable
-from training.sft.config import Eval, SftConfig
+from training.sft.config import Eval, Files, SftConfig
 from training.sft.corpus import SftCorpus
-from training.sft.encoded import DROPPED, EncodedConversations, Rules, write_encoded
+from training.sft.encoded import DROPPED, EncodedConversations, write_encoded
+from training.sft.learned import Rules
 from training.sft.noise import EmbeddingNoise
+from training.sft.order import orders_of
 from training.sft.phases import STRATEGIES, Phases
-from training.sft.rows import RowShape, validation_rows
+from training.sft.rows import SHORT_PLACES, RowShape, validation_rows
 from training.stage import Look, Opened, Vocabulary
 from training.step import StepHook
-from training.tokenizers import find_tokenizer, load_tokenizer, save_tokenizer
+from training.tokenizers import Tokenizer, find_tokenizer, load_tokenizer, save_tokenizer
 from training.tokenizers.loading import BYTE
 from training.trainer import Outcome, train
 from training.validation import ValidationLook
@@ -33,8 +36,10 @@ from training.validation import ValidationLook
 DEFAULT_TEMPLATE = "chatml"
 HELD_OUT = "eval"
 """Folder of the encoded conversations of data.eval."""
-COMPILED_MULTIPLE = 64
+MULTIPLE, COMPILED_MULTIPLE = 8, 64
 """Of the width of rows: compiled blocks are specialized on few widths."""
+ENCODING_VERSION = 1
+"""Of what this project makes of a conversation: tokens of another version are made anew."""
 
 
 def sft(config: SftConfig, command: Sequence[str] = ()) -> Outcome:
@@ -67,23 +72,28 @@ class Finetuning:
             )
         return spec
 
-    def open(self, together: Together) -> Opened:
+    def open(self, together: Together, shape: ModelConfig) -> Opened:
         """The conversations; the first rank encodes them before the others look."""
         config, data = self.config, self.config.data
         tokenizer = load_tokenizer(self._tokenizer_spec())
-        self.formatter = self._formatter()
+        self.formatter = self._formatter(tokenizer)
         problem = self.formatter.problem
         if problem is not None:
             raise UsageError(f"data.template: cannot be trained with: {problem}")
         self.folder = Path(config.output) / "data"
-        together.on_first(self._encode)
+        self.shape_of_rows = self._row_shape(shape)
+        keys = together.on_first(self._encode)
         tasks = {name: EncodedConversations(self.folder / name) for name in data.train}
-        sizes = {n: float(t.weight or len(tasks[n])) for n, t in data.train.items()}
+        orders = orders_of(tasks, data.packing, data.sequence_length, config.seed)
+        sizes = {
+            name: float(task.weight or orders[name].samples_per_epoch)
+            for name, task in data.train.items()
+        }
         phases = STRATEGIES[data.strategy.name](sizes, data.strategy)
         batch_size = config.train.batch_size
-        self.shape_of_rows = self._row_shape()
         corpus = SftCorpus(
             tasks,
+            orders,
             Phases(phases, config.train.steps * batch_size),
             self.shape_of_rows,
             seed=config.seed,
@@ -94,69 +104,82 @@ class Finetuning:
                 "sequence_length": data.sequence_length,
                 "packing": data.packing,
                 "group_by_length": data.group_by_length,
-                "tasks": {
-                    n: self._key(t.files, t.format or data.format) for n, t in data.train.items()
-                },
+                "tasks": {name: keys[name] for name in data.train},
             },
         )
         return Opened(corpus, tokenizer)
 
-    def _formatter(self) -> ChatFormatter:
+    def _formatter(self, tokenizer: Tokenizer) -> ChatFormatter:
         config = self.config
-        tokenizer = load_tokenizer(self._tokenizer_spec())
         if config.data.template is not None:
             return open_formatter(config.data.template, tokenizer)
         found = None if config.init is None else find_formatter(config.init, tokenizer)
         return found or open_formatter(DEFAULT_TEMPLATE, tokenizer)
 
-    def _row_shape(self) -> RowShape:
+    def _row_shape(self, shape: ModelConfig) -> RowShape:
         config, parallel = self.config, self.config.parallel
-        multiple = COMPILED_MULTIPLE if config.train.compile else 8
-        full = parallel.pp > 1 or config.data.packing != "none"
-        divisor = 2 * parallel.cp if parallel.cp > 1 else 1
-        return RowShape(self.sequence_length, multiple, divisor, full)
+        compiled = config.train.compile
+        return RowShape(
+            self.sequence_length,
+            multiple=COMPILED_MULTIPLE if compiled else MULTIPLE,
+            divisor=2 * parallel.cp if parallel.cp > 1 else 1,
+            short_places=0 if compiled else SHORT_PLACES,
+            masked=shape.moe is not None,
+            full=parallel.pp > 1 or config.data.packing != "none",
+        )
 
     @property
     def _rules(self) -> Rules:
         data = self.config.data
         return Rules(data.sequence_length, data.too_long, data.empty_answers, data.train_on)
 
-    def _encode(self) -> None:
-        """The first rank's work: tokens of all tasks into the folder of the run."""
+    def _encode(self) -> dict[str, str]:
+        """The first rank's work: tokens of all tasks into the folder of the run. Returns what
+        decides the tokens of each."""
         data = self.config.data
-        for name, task in data.train.items():
-            counts = self._write(name, task.files, task.format or data.format)
-            if not counts["kept"]:
-                raise InputError(
-                    f"data.train: {', '.join(task.files)}: none of {counts['read']} conversations "
-                    f"can be trained on; {self.folder / name / DROPPED} says why"
-                )
+        every: dict[str, Files] = dict(data.train)
         if data.eval is not None:
-            self._write(HELD_OUT, data.eval, data.format)
+            every[HELD_OUT] = data.eval
         self.notices += self.formatter.notices
+        keys = {}
+        for name, held in every.items():
+            format_ = held.format or data.format
+            keys[name] = self._key(held.files, format_)
+            counts = write_encoded(
+                held.files, format_, self.folder / name, self.formatter, self._rules, keys[name]
+            )
+            self._tell(name, counts)
+            if not counts["kept"]:
+                key = "data.eval" if name == HELD_OUT else "data.train"
+                raise InputError(
+                    f"{key}: {', '.join(held.files)}: none of {counts['read']} conversations can "
+                    f"be trained on; {self.folder / name / DROPPED} says why"
+                )
+        return keys
 
-    def _write(self, name: str, files: list[str], format_: str) -> Counter[str]:
-        key = self._key(files, format_)
-        folder = self.folder / name
-        counts = write_encoded(files, format_, folder, self.formatter, self._rules, key)
+    def _tell(self, name: str, counts: Counter[str]) -> None:
+        """A notice for what is not trained on as it stands."""
         what = [f"{counts[r]} dropped ({r})" for r in _REASONS if counts[r]]
         if counts["trimmed"]:
             what.append(f"{counts['trimmed']} without their oldest turns")
         if what:
             self.notices.append(
                 f"{name}: of {counts['read']} conversations {', '.join(what)}; see "
-                f"{folder / DROPPED}"
+                f"{self.folder / name / DROPPED}"
             )
-        return counts
 
     def _key(self, files: list[str], format_: str) -> str:
         """Of everything that decides the tokens of a task."""
-        template, spec = self.formatter.template, self._tokenizer_spec()
+        formatter, spec = self.formatter, self._tokenizer_spec()
+        tokenizer = formatter.tokenizer
         parts = {
+            "encoding": ENCODING_VERSION,
             "files": [_sha256(path) for path in files],
             "format": format_,
             "tokenizer": spec if spec == BYTE else _sha256(str(find_tokenizer(spec))),
-            "template": hashlib.sha256(template.source.encode()).hexdigest(),
+            "names": [dict(tokenizer.token_names), tokenizer.bos_id, tokenizer.eos_id],
+            "markers": sorted(tokenizer.markers),
+            "template": hashlib.sha256(formatter.template.source.encode()).hexdigest(),
             "rules": self._rules._asdict(),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -174,12 +197,10 @@ class Finetuning:
             return ()
         held = EncodedConversations(self.folder / HELD_OUT)
         size, fill = config.train.batch_size, run.tokenizer.eos_id
-        batches = list(
-            validation_rows(held, self.shape_of_rows, size, config.validation.batches, fill)
-        )
+        count = config.validation.batches * size
+        batches = list(validation_rows(held, self.shape_of_rows, size, count, fill))
         looks: list[Look] = []
-        if batches:
-            looks.append(ValidationLook(run, [ValidationSource("", batches, len(held))]))
+        looks.append(ValidationLook(run, [ValidationSource("", batches, len(held))]))
         if config.eval is not None:
             looks.append(self._answers(run, config.eval, held))
         return looks
@@ -188,10 +209,10 @@ class Finetuning:
         """What is asked is chosen before the first step: no question can end a run later."""
         size, fill = settings.batch_size, run.tokenizer.eos_id
         shape = RowShape(self.sequence_length)
-        rows = list(validation_rows(held, shape, size, -(-settings.limit // size), fill))
+        rows = list(validation_rows(held, shape, size, settings.limit, fill))
         if settings.metric != "exact_match":
             return AnswersLook(run, settings, self.formatter, (), rows)
-        longest = run.shape.max_seq_len - settings.max_new_tokens
+        longest = run.parallel.parts[0].longest - settings.max_new_tokens
         first = islice(self._held_out(), settings.limit)
         asked, problems = run.together.on_first(lambda: askable(self.formatter, first, longest))
         if problems:
@@ -201,16 +222,26 @@ class Finetuning:
             )
         if not asked:
             raise InputError(
-                f"data.eval: {', '.join(self.config.data.eval or ())}: nothing to ask for eval: "
+                f"data.eval: {', '.join(self._eval_files)}: nothing to ask for eval: "
                 f"{problems[0] if problems else 'no conversation'}"
             )
         return AnswersLook(run, settings, self.formatter, asked, rows)
 
+    @property
+    def _eval_files(self) -> list[str]:
+        held = self.config.data.eval
+        return [] if held is None else held.files
+
     def _held_out(self) -> Iterator[Conversation]:
         data = self.config.data
-        for path in data.eval or ():
-            for _, conversation in read_conversations(path, data.format):
+        for path in self._eval_files:
+            format_ = (data.eval.format if data.eval else None) or data.format
+            for _, conversation in read_conversations(path, format_):
                 yield conversation
+
+    def where_to_look(self, step: int) -> str:
+        """There is no way back from a step to its conversations yet."""
+        return "or look for conversations that are no text of the model's languages"
 
     def hooks(self, run: Assembly) -> Sequence[StepHook]:
         """Noise on embeddings where it is asked for."""
@@ -219,7 +250,8 @@ class Finetuning:
             return ()
         parallel = run.parallel
         key = (self.config.seed, parallel.data_rank, parallel.context_rank)
-        return (EmbeddingNoise(parallel.parts, alpha, *key),)
+        ranks = parallel.dims.cp
+        return (EmbeddingNoise(parallel.parts, alpha, *key, context_ranks=ranks),)
 
 
 _REASONS = ("too_long", "empty_answer", "no_answer")

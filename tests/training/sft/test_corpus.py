@@ -14,7 +14,9 @@ from tests.builders.conversations import chat, write_records
 from training.chat import open_formatter
 from training.data.batch import IGNORED
 from training.sft.corpus import SftCorpus
-from training.sft.encoded import EncodedConversations, Rules, write_encoded
+from training.sft.encoded import EncodedConversations, write_encoded
+from training.sft.learned import Rules
+from training.sft.order import orders_of
 from training.sft.phases import Phase, Phases
 from training.sft.rows import RowShape
 from training.tokenizers import load_tokenizer
@@ -41,8 +43,17 @@ def corpus(
     tasks = {name: held(folder, name, records(n, name)) for name, n in (("a", 30), ("b", 10))}
     phases = Phases([Phase(1.0, {"a": 30.0, "b": 10.0})], 400)
     rows = RowShape(LENGTH, **shape)
+    orders = orders_of(tasks, "best_fit" if packed else "none", LENGTH, seed)
     return SftCorpus(
-        tasks, phases, rows, seed=seed, packed=packed, fill=EOS, parts={}, group_steps_of=group
+        tasks,
+        orders,
+        phases,
+        rows,
+        seed=seed,
+        packed=packed,
+        fill=EOS,
+        parts={},
+        group_steps_of=group,
     )
 
 
@@ -126,11 +137,25 @@ def test_grouped_steps_have_less_padding_and_the_same_conversations(tmp_path: Pa
     assert widths != sorted(widths, reverse=True)
 
 
+@pytest.mark.parametrize("batch_size", [4, 7, 16])
+def test_grouping_has_each_conversation_once_an_epoch_and_never_twice_in_a_step(
+    tmp_path: Path, batch_size: int
+) -> None:
+    data = corpus(tmp_path, group=batch_size)
+    for epoch in range(3):
+        assert len(set(texts(data.samples(40 * epoch, 40)))) == 40
+    steps = 120 // batch_size
+    whole = [s for s in range(steps) if s * batch_size % 40 + batch_size <= 40]
+    for step in whole:
+        assert len(set(texts(data.samples(step * batch_size, batch_size)))) == batch_size
+
+
 def test_groups_stay_in_their_phase(tmp_path: Path) -> None:
     tasks = {name: held(tmp_path, name, records(30, name)) for name in "ab"}
     phases = Phases([Phase(1.0, {"a": 1.0}), Phase(1.0, {"b": 1.0})], 60)
     data = SftCorpus(
         tasks,
+        orders_of(tasks, "none", LENGTH, 1),
         phases,
         RowShape(LENGTH),
         seed=1,
@@ -152,6 +177,7 @@ def test_groups_stay_in_their_phase(tmp_path: Path) -> None:
         ({"full": True}, 5, 64),
         ({}, 63, 64),
         ({"multiple": 64}, 40, 64),
+        ({"multiple": 64, "short_places": 0}, 5, 64),
     ],
 )
 def test_width_of_rows(shape: dict[str, Any], longest: int, width: int) -> None:

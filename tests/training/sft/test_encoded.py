@@ -12,14 +12,8 @@ from schemas.chat import Conversation
 from schemas.errors import InputError
 from tests.builders.conversations import chat, write_records
 from training.chat import ChatFormatter, open_formatter
-from training.sft.encoded import (
-    Encoded,
-    EncodedConversations,
-    Refusal,
-    Rules,
-    encode,
-    write_encoded,
-)
+from training.sft.encoded import EncodedConversations, write_encoded
+from training.sft.learned import Encoded, Refusal, Rules, encode
 from training.tokenizers import load_tokenizer
 
 EOS = 256
@@ -74,6 +68,42 @@ def test_an_answer_is_never_cut(formatter: ChatFormatter, too_long: str) -> None
     assert isinstance(found, Refusal)
     assert found.reason == "too_long"
     assert "sequence_length 50" in found.detail
+
+
+def test_what_follows_the_last_answer_is_left_out(formatter: ChatFormatter) -> None:
+    talk = conversation("a", "b", "x" * 300)
+    found = encode(talk, formatter, rules(20))
+    assert isinstance(found, Encoded)
+    assert found.tokens == [*b"a\nb", EOS]
+    whole = encode(talk, formatter, rules(400, train_on="all"))
+    assert isinstance(whole, Encoded)
+    assert len(whole.tokens) > 300
+
+
+def test_as_many_turns_stay_as_fit(formatter: ChatFormatter) -> None:
+    talk = conversation(*(letter * 9 for letter in "abcdefghijklmnop"))
+    for length in range(20, 160):
+        found = encode(talk, formatter, rules(length))
+        assert isinstance(found, Encoded)
+        # A turn is 9 letters and its end; the last token is a label alone.
+        assert len(found.tokens) == min((length + 1) // 20, 8) * 20
+
+
+def test_only_answers_that_are_learned_have_to_be_there(formatter: ChatFormatter) -> None:
+    talk = conversation("q", "", "r", "a")
+    assert learned(encode(talk, formatter, rules(train_on="last_answer"))) == [*b"a", EOS]
+    record = chat("q", "", "r", "a")
+    record["messages"][1]["train"] = False
+    assert learned(encode(Conversation.model_validate(record), formatter, rules())) == [*b"a", EOS]
+
+
+def test_what_a_template_has_no_form_for_is_told_with_its_place(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": {}}]}
+    record = {"messages": [{"role": "user", "content": "q"}, call]}
+    path = write_records(tmp_path / "f.jsonl", [chat("q", "a"), record])
+    chatml = open_formatter("chatml", load_tokenizer("byte"))
+    with pytest.raises(InputError, match=r"f\.jsonl: record 2: .*chatml.*tools"):
+        write_encoded([str(path)], "messages", tmp_path / "t", chatml, rules(), "key")
 
 
 @pytest.mark.parametrize("length", [11, 12])

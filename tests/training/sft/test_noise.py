@@ -57,6 +57,16 @@ def test_noise_follows_from_seed_step_and_place(decoder: Decoder) -> None:
     assert of_step(3) == first
 
 
+def test_a_part_of_a_row_gets_the_noise_of_the_whole_row(decoder: Decoder) -> None:
+    tokens = torch.arange(8)[None]
+    clean = embedded(decoder, tokens)
+    noise = EmbeddingNoise([decoder], ALPHA, 1, 0, 0, context_ranks=4)
+    noise.before_forward(1)
+    bound = ALPHA / math.sqrt(8 * 4 * 16)
+    added = (embedded(decoder, tokens) - clean).abs().max()
+    assert 0.9 * bound < added <= bound + 1e-6
+
+
 def test_nothing_is_added_without_gradients(decoder: Decoder) -> None:
     tokens = torch.arange(8)[None]
     clean = embedded(decoder, tokens).detach()

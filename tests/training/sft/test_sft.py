@@ -164,6 +164,11 @@ def test_nothing_to_learn_is_an_error_that_says_where_to_look(tmp_path: Path) ->
     ("changes", "message"),
     [
         ({"data": {"train": {}}}, "train: names no task"),
+        ({"data": {"train": []}}, "data.train: a file, a list of files, or tasks by name"),
+        ({"data": {"train": 5}}, "data.train: a file, a list of files, or tasks by name"),
+        ({"data": {"train": {"text": "f.jsonl"}}}, "'text' cannot be the name of a task"),
+        ({"data": {"format": "nope"}}, "data.format: none of messages, sharegpt, alpaca"),
+        ({"data": {"strategy": {"general": ["train"]}}}, "strategy.general: has no effect"),
         ({"data": {"train": {"a b": "f.jsonl"}}}, "'a b' cannot be the name of a task"),
         ({"data": {"strategy": "two_stage"}}, "two_stage needs strategy.general"),
         (
@@ -179,6 +184,35 @@ def test_wrong_keys(tmp_path: Path, changes: dict[str, Any], message: str) -> No
     with pytest.raises(UsageError) as raised:
         check_sft(tree(tmp_path, **changes), "c.yaml")
     assert message in str(raised.value)
+
+
+def test_rows_have_to_fit_the_model(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data.sequence_length: 32 exceed .* max_seq_len of 16"):
+        sft(config(tmp_path, model={"max_seq_len": 16}))
+
+
+def test_held_out_conversations_have_to_be_there(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    write_records(tmp_path / "eval.jsonl", [chat("q", "")])
+    with pytest.raises(InputError, match=r"data.eval: .*none of 1 conversations"):
+        sft(settings)
+
+
+def test_packed_tasks_share_rows_by_their_rows(tmp_path: Path) -> None:
+    """By default each task comes as often as it would alone, whatever its conversations' length."""
+    tree(tmp_path)
+    long = [chat(f"{n:02}", "x" * 26) for n in range(30)]
+    write_records(tmp_path / "long.jsonl", long)
+    write_records(tmp_path / "short.jsonl", [chat(f"{n:02}", "y") for n in range(30)])
+    settings = tree(tmp_path, train={"steps": 2, "batch_size": 20})
+    settings["data"] |= {
+        "packing": "best_fit",
+        "train": {name: str(tmp_path / f"{name}.jsonl") for name in ("long", "short")},
+    }
+    sft(check_sft(settings, "config"))
+    # 30 rows of long ones, 4 of short ones: 40 rows are 1.18 epochs of both.
+    learned = metrics(tmp_path / "run")[-1]["tokens"]
+    assert learned == pytest.approx(40 / 34 * (30 * 27 + 30 * 2), rel=0.03)
 
 
 def test_a_tokenizer_is_needed(tmp_path: Path) -> None:
