@@ -177,7 +177,12 @@ def test_init_counts_again_when_no_checkpoint_is_whole(tmp_path: Path) -> None:
         ({"train": {"batch_size": 4, "accumulation": 3}}, UsageError, "train.batch_size: 4"),
         ({"tokenizer": None}, UsageError, "tokenizer: data.text needs one"),
         ({"schedule": {"warmup_steps": 9}}, UsageError, "schedule.warmup_steps"),
-        ({"data": {"sequence_length": 4_000_000}}, InputError, "tokens"),
+        ({"data": {"sequence_length": 4_000}}, UsageError, "exceed the model's max_seq_len"),
+        (
+            {"data": {"sequence_length": 4_000_000}, "model": {"max_seq_len": 4_000_000}},
+            InputError,
+            "tokens",
+        ),
         ({"init": "nowhere"}, InputError, "nowhere"),
     ],
 )
