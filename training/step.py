@@ -72,14 +72,16 @@ class Step:
         """Step `number`, counted from 1, on this rank's micro-batches."""
         train, optimizer = self.config.train, self.config.optimizer
         factor = learning_rate(self.config.schedule, train.steps, number - 1)
-        targets, places = self._count(batches)
+        targets, places, tokens = self._count(batches)
         shared = max(targets, 1)
         self.optimizer.zero_grad()
         for hook in self.hooks:
             hook.before_forward(number)
         for layer in self._sparse_layers():
             layer.load.zero_()
-        local = self.parallel.forward_backward(batches, float(shared), train.z_loss)
+        local = self.parallel.forward_backward(
+            batches, float(shared), train.z_loss, float(max(tokens, 1))
+        )
         for hook in self.hooks:
             hook.after_backward(number)
         cross_entropy, z = self.parallel.reduce_sums(local.double()).tolist()
@@ -96,15 +98,18 @@ class Step:
         lr = optimizer.lr * factor
         return StepResult(loss, train.z_loss * z / shared, targets, places, norm, lr, skipped)
 
-    def _count(self, batches: Sequence[Batch]) -> tuple[int, int]:
-        """Targets and places of the whole step."""
+    def _count(self, batches: Sequence[Batch]) -> tuple[int, int, int]:
+        """Targets, places and tokens that are no padding, of the whole step."""
         targets = sum(int((batch.labels != IGNORED).sum()) for batch in batches)
         places = sum(batch.labels.numel() for batch in batches)
-        counts = torch.tensor([targets, places], dtype=torch.long, device=self.parallel.device)
+        tokens = sum(batch.real_tokens for batch in batches)
+        counts = torch.tensor(
+            [targets, places, tokens], dtype=torch.long, device=self.parallel.device
+        )
         # Ranks that share a sequence all hold its labels here.
         whole = self.parallel.reduce_sums(counts) // self.parallel.dims.cp
-        targets, places = whole.tolist()
-        return targets, places
+        targets, places, tokens = whole.tolist()
+        return targets, places, tokens
 
     def _sparse_layers(self) -> Iterator[MoE]:
         return (layer for part in self.parallel.parts for layer in part.moe_layers())

@@ -62,7 +62,7 @@ def configuration(parallel: dict[str, int], **train: Any) -> PretrainConfig:
 
 
 def batch(step: int, vocab_size: int) -> Batch:
-    """The samples of a step: some documents, and more targets in some samples than in others."""
+    """Samples of a step: documents, padding, and more targets in some samples than in others."""
     random = torch.Generator().manual_seed(step)
     tokens = torch.randint(vocab_size, (SAMPLES, LENGTH), generator=random)
     labels = torch.randint(vocab_size, (SAMPLES, LENGTH), generator=random)
@@ -70,7 +70,12 @@ def batch(step: int, vocab_size: int) -> Batch:
         labels[sample, LENGTH - 2 * sample :] = -100
     starts = torch.rand(SAMPLES, LENGTH, generator=random) < 0.15
     starts[:, 0] = True
+    for sample in range(1, SAMPLES):
+        starts[sample, LENGTH - sample :] = False
+        starts[sample, LENGTH - sample] = True
     documents = starts.long().cumsum(dim=1)
+    for sample in range(1, SAMPLES):
+        documents[sample, LENGTH - sample :] = -1
     places = torch.arange(LENGTH).expand(SAMPLES, -1)
     positions = places - torch.where(starts, places, 0).cummax(dim=1).values
     return Batch(tokens, labels, positions, documents)
@@ -91,7 +96,7 @@ def alone(model: ModelConfig) -> Course:
         tokens, labels, positions, documents = batch(step, model.vocab_size)
         targets = (labels != -100).sum()
         for layer in decoder.moe_layers():
-            layer.loss_scale.copy_(1 / targets)
+            layer.loss_scale.copy_(1 / (documents >= 0).sum())
         sums = decoder(tokens, positions, documents, labels)
         ((sums[0] + Z_LOSS * sums[1]) / targets).backward()
         losses.append(float(sums[0].detach() / targets))
@@ -122,7 +127,8 @@ def on_ranks(model: ModelConfig, parallel: dict[str, int], **train: Any) -> Cour
         own = list(parts(whole, dims.data_ranks))[built.data_rank]
         targets = (whole.labels != -100).sum()
         micro = list(parts(own, config.train.accumulation))
-        sums = built.reduce_sums(built.forward_backward(micro, targets, Z_LOSS))
+        local = built.forward_backward(micro, targets, Z_LOSS, whole.real_tokens)
+        sums = built.reduce_sums(local)
         losses.append(float(sums[0] / targets))
         if not step:
             gradients = {n: whole_of(p.grad) for n, p in built.named_parameters()}

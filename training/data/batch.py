@@ -10,6 +10,9 @@ import numpy.typing as npt
 IGNORED = -100
 """Label of a place that is no target, as torch's cross-entropy has it."""
 
+PADDING = -1
+"""Number of the document that padding is: below 0, as `model.decoder.Decoder.forward` has it."""
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -23,7 +26,7 @@ class Batch(NamedTuple):
     positions: npt.NDArray[np.int32]
     """[B, T]: from 0 in each document of a row, or in each row without a document mask."""
     documents: npt.NDArray[np.int32] | None
-    """[B, T]: number of the document in its row, padding being the last; None: no mask."""
+    """[B, T]: number of the document in its row, from 0 on; PADDING; None: no mask."""
 
     @property
     def targets(self) -> int:
@@ -83,8 +86,8 @@ def begins_of(rows: int, sequence_length: int, others: IntArray) -> IntArray:
 def positions_and_documents(
     starts: IntArray, rows: int, sequence_length: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Positions and document numbers [rows, T], where a document (or padding) begins at each of
-    `starts`, places in the joined rows in ascending order; one begins with each row."""
+    """Positions and document numbers [rows, T], where a document begins at each of `starts`, places
+    in the joined rows in ascending order; one begins with each row. Knows of no padding."""
     lengths = lengths_between(starts, rows * sequence_length)
     positions = np.arange(rows * sequence_length, dtype=np.int32)
     positions -= np.repeat(starts.astype(np.int32), lengths)
@@ -103,7 +106,7 @@ def laid_out(
     """Rows of pieces that each bring one token more than they show: the label of their last.
 
     `stretches` are those tokens, length + 1 a piece. Pieces of a row stand without gaps from place
-    0 on; the rest is padding: `fill` as tokens, no labels, a document of its own.
+    0 on; the rest is padding: `fill` as tokens, no labels, the document PADDING.
     """
     size = rows * sequence_length
     places = pieces.row * sequence_length + pieces.at
@@ -112,19 +115,17 @@ def laid_out(
     filled = np.bincount(pieces.row, weights=pieces.length, minlength=rows).astype(np.int64)
     padded = np.flatnonzero(filled < sequence_length)
     padding = padded * sequence_length + filled[padded]
+    starts = np.sort(np.concatenate([places, padding]))
+    positions, documents = positions_and_documents(starts, rows, sequence_length)
+    shape = rows, sequence_length
     if len(padded):
         held = np.ones(size, dtype=np.bool_)
         for start, row in zip(padding.tolist(), padded.tolist(), strict=True):
             held[start : (row + 1) * sequence_length] = False
+        documents[~held.reshape(shape)] = PADDING
         tokens = np.full(size, fill, dtype=np.int64)
         labels = np.full(size, IGNORED, dtype=np.int64)
         tokens[held], labels[held] = shown, said
     else:
         tokens, labels = shown.astype(np.int64), said.astype(np.int64)
-    starts = np.sort(np.concatenate([places, padding]))
-    shape = rows, sequence_length
-    return Batch(
-        tokens.reshape(shape),
-        labels.reshape(shape),
-        *positions_and_documents(starts, rows, sequence_length),
-    )
+    return Batch(tokens.reshape(shape), labels.reshape(shape), positions, documents)

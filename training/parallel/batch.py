@@ -19,7 +19,15 @@ class Batch(NamedTuple):
     """The token that follows, or -100 where there is no target."""
     positions: Tensor
     documents: Tensor | None
-    """Equal numbers see each other; None: all of a row do."""
+    """Equal numbers see each other, padding has one below 0; None: all of a row see each other, and
+    none is padding."""
+
+    @property
+    def real_tokens(self) -> int:
+        """Places that are no padding. Waits for the device."""
+        if self.documents is None:
+            return self.tokens.numel()
+        return int((self.documents >= 0).sum())
 
 
 def on_device(rows: Rows, device: torch.device) -> Batch:

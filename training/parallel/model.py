@@ -66,16 +66,24 @@ class ParallelModel:
         return [item for part in self.parts for item in part.named_parameters()]
 
     def forward_backward(
-        self, batches: Sequence[Batch], denominator: Tensor | float, z_loss: float
+        self,
+        batches: Sequence[Batch],
+        denominator: Tensor | float,
+        z_loss: float,
+        tokens: Tensor | float | None = None,
     ) -> Tensor:
         """Run the micro-batches of this rank: local sums [2], see `model.decoder.Head`.
 
         Gradients of (cross-entropy + z_loss * squares) / denominator are added to `.grad`, summed
-        over ranks; `denominator` counts the targets of the whole step.
+        over ranks; `denominator` counts the targets of the whole step. The losses of sparse layers,
+        which are sums over all tokens but padding, are divided by `tokens`, the number of these in
+        the whole step; by default every one is a target.
         """
         denominator = torch.as_tensor(denominator, dtype=torch.float32, device=self.device)
+        tokens = denominator if tokens is None else tokens
+        share = 1 / torch.as_tensor(tokens, dtype=torch.float32, device=self.device)
         for layer in self.moe_layers():
-            layer.loss_scale.copy_(1 / denominator)
+            layer.loss_scale.copy_(share)
         return self.execution.forward_backward(
             [self._context_part(batch) for batch in batches], denominator, z_loss
         )

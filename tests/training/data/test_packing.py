@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import InputError, UsageError
 from tests.builders.token_shards import EOS, numbered_documents, write_shards
-from training.data.batch import IGNORED, Batch
+from training.data.batch import IGNORED, PADDING, Batch
 from training.data.shards import ShardReader
 from training.data.source import Source
 
@@ -60,15 +60,17 @@ def check_rows(batch: Batch, documents: list[list[int]]) -> None:
     assert batch.documents is not None
     for tokens, labels, positions, owners in zip(*batch, strict=True):
         assert owners[0] == 0
+        held = int((owners != PADDING).sum())
+        assert set(owners[held:]) <= {PADDING}, "padding stands at the end"
+        assert set(tokens[held:]) <= {EOS}
+        assert set(labels[held:]) <= {IGNORED}
+        assert positions[held:].tolist() == list(range(len(owners) - held))
+        owners = owners[:held]
         assert set(np.diff(owners)) <= {0, 1}
         for owner in range(owners[-1] + 1):
-            here = owners == owner
-            assert positions[here].tolist() == list(range(here.sum()))
+            here = np.flatnonzero(owners == owner)
+            assert positions[here].tolist() == list(range(len(here)))
             shown, said = tokens[here].tolist(), labels[here].tolist()
-            if all(label == IGNORED for label in said) and len(shown) > 1:
-                assert owner == owners[-1], "padding stands at the end"
-                assert set(shown) == {EOS}
-                continue
             stretch = shown if said[-1] == IGNORED else [*shown, said[-1]]
             assert said[: len(stretch) - 1] == stretch[1:]
             if len(stretch) > 1:
@@ -164,7 +166,9 @@ def test_pieces_say_where_tokens_come_from(
             assert len(set(row.documents[0, at : at + size].tolist())) == 1
         assert told.tolist() == row.tokens[0].tolist()
         assert int(pieces.length.sum()) == length or packing == "best_fit"
-        assert len(pieces.at) in (row.documents.max(), row.documents.max() + 1)
+        assert len(pieces.at) == row.documents.max() + 1
+        padding = row.documents[0] == PADDING
+        assert padding.sum() == length - int(pieces.length.sum())
 
 
 def test_epochs_and_seeds_and_names_have_orders_of_their_own() -> None:

@@ -65,8 +65,10 @@ def test_every_token_but_the_first_is_a_target_once(
         said = batch.rows.labels[batch.rows.labels != IGNORED]
         assert batch.target_bytes == sizes[said].sum()
         assert batch.rows.documents is not None
+        assert (batch.rows.labels[batch.rows.documents < 0] == IGNORED).all()
+        assert (batch.rows.labels[batch.rows.documents >= 0] != IGNORED).all()
         changes = np.diff(batch.rows.documents, axis=1)
-        assert (batch.rows.positions[:, 1:][changes > 0] == 0).all()
+        assert (batch.rows.positions[:, 1:][changes != 0] == 0).all()
         assert (np.diff(batch.rows.positions, axis=1)[changes == 0] == 1).all()
     # The same documents from the first on, however many batches are asked for.
     for count in range(1, len(batches) + 1):
