@@ -42,6 +42,9 @@ class Scrubbed(NamedTuple):
 
 ScrubPool = KillablePool[str, Scrubbed | Killed]
 
+PII, DECONTAMINATION = "pii", "decontamination"
+"""Steps of a text on its way to the documents."""
+
 
 def refine_pool(
     recipe: Recipe, assets: RefineAssets, workers: int, annotate: bool = False
@@ -88,15 +91,15 @@ def setup_scrubber(
     replace = _replacer(settings)
 
     def scrub(text: str) -> Scrubbed | Killed:
-        begun = time.process_time()
+        begun, step = time.process_time(), PII
         try:
             scrubbed, counts = replace(text)
-            replaced = time.process_time()
+            replaced, step = time.process_time(), DECONTAMINATION
             match = None if index is None else index.find(scrubbed)
         except MemoryError:
-            return Killed("out_of_memory", "the text needs more than extract.memory_mb")
+            return Killed("out_of_memory", "the text needs more than extract.memory_mb", step)
         except Exception as error:  # noqa: BLE001 (becomes a row of errors/)
-            return Killed("internal_error", _place_of(error))
+            return Killed("internal_error", _place_of(error), step)
         return Scrubbed(scrubbed, counts, match, replaced - begun, time.process_time() - replaced)
 
     return scrub

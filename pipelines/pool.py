@@ -70,6 +70,8 @@ class Killed(NamedTuple):
 
     error: str
     detail: str
+    step: str | None = None
+    """What of the task it was, where the function says it."""
 
 
 class _Child:

@@ -145,7 +145,7 @@ class Pii(Section):
 
 
 class Benchmark(Section):
-    """A benchmark whose texts must not be trained on: JSON lines, plain or gzip."""
+    """A benchmark whose texts must not be trained on: JSON lines or a list, plain or gzip."""
 
     file: str
     fields: list[str] | None = None
@@ -174,8 +174,11 @@ class Decontamination(Section):
     """A text of fewer than `ngram` words is looked for as a whole, down to this many; shorter ones
     are found everywhere, and are only counted. 8 is GPT-3's smallest n."""
     share: float = Field(0.0, ge=0, lt=1)
-    """A document goes when more than this share of the words of a benchmark's record lie in
-    n-grams that both have. 0: one common n-gram is enough."""
+    """A document goes when more than this share of the words that are looked for of one string of
+    a benchmark's record lie in n-grams that both have. 0: one common n-gram is enough."""
+    most_records: int = Field(10, ge=1)
+    """N-grams that more records of one benchmark hold are its boilerplate and are not looked for.
+    GPT-3 passes over n-grams that more than 10 documents of the training data hold."""
 
     @field_validator("benchmarks", mode="before")
     @classmethod

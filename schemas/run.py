@@ -69,9 +69,11 @@ class BenchmarkRecord(_Record):
     texts: int
     """Strings that were looked for."""
     skipped: int
-    """Strings that were not, for having too few words or little but numbers."""
+    """Strings that were not, for having too few words or little but numbers or boilerplate."""
     unseen_records: int
     """Records of which no string was looked for."""
+    common: int = 0
+    """N-grams left out for being in many of its records. 0 in older runs, without a limit."""
 
 
 class RunRecordV1(_Record):

@@ -19,7 +19,7 @@ from apache_beam.utils.shared import Shared
 
 from pipelines import storage
 from pipelines.benchmarks import load_index
-from pipelines.children import Scrubbed, ScrubPool, scrub_pool
+from pipelines.children import DECONTAMINATION, PII, Scrubbed, ScrubPool, scrub_pool
 from pipelines.phases.extract import SCRUB_MARGIN_CHARS, task_file
 from pipelines.phases.lists import ReadList, write_list
 from pipelines.pool import Killed
@@ -34,8 +34,6 @@ FOLDER = "finish"
 FOLDERS = ("documents", "rejected", "errors")
 """Folders of OUT in which each task has a file."""
 TRAIN, VALIDATION = "train", "validation"
-DECONTAMINATION = "decontamination"
-"""Stage of rejected rows, and what the names of its rules begin with."""
 _NAMED = beam.typehints.KV[str, beam.typehints.Any]
 
 
@@ -77,6 +75,7 @@ def finish_task(
     documents = storage.read_table(task_file(workspace, name, "documents")).to_pylist()
     rejected = storage.read_table(task_file(workspace, name, "rejected")).to_pylist()
     errors = storage.read_table(task_file(workspace, name, "errors")).to_pylist()
+    extracted = len(errors)
 
     counts: Counter[str] = Counter({"in": len(documents), "kept": 0, "rejected": 0, "errors": 0})
     rules: Counter[str] = Counter()
@@ -99,7 +98,7 @@ def finish_task(
             counts["errors"] += 1
             errors.append(_error_row(document, result))
         else:
-            steps["pii"] += result.seconds
+            steps[PII] += result.seconds
             if recipe.decontamination is not None:
                 steps[DECONTAMINATION] += result.match_seconds
             if result.match is not None:
@@ -118,7 +117,7 @@ def finish_task(
         "counts": dict(counts),
         "rules": dict(rules),
         "pii": {kind: pii[kind] for kind in recipe.pii.kinds},
-        "error_kinds": dict(Counter("pii." + e["error"] for e in errors if e["stage"] == "pii")),
+        "error_kinds": dict(Counter(f"{e['stage']}.{e['error']}" for e in errors[extracted:])),
         "languages": dict(Counter(d["language"] for d in kept)),
         "splits": dict(Counter(d["split"] for d in kept)),
         "benchmarks": [size._asdict() for size in benchmarks],
@@ -194,7 +193,8 @@ def _error_row(document: dict[str, Any], killed: Killed) -> dict[str, Any]:
         "file": document["warc_file"],
         "offset": document["warc_offset"],
         "length": document["warc_length"],
-        "stage": "pii",
+        # A process that died does not say in which step, and scrubbing takes most of the time.
+        "stage": killed.step or PII,
         "error": killed.error,
         "detail": killed.detail,
         "url": document["url"],

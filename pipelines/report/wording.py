@@ -97,8 +97,8 @@ def decontamination_settings(settings: Decontamination | None) -> list[tuple[str
     shared = (
         f"one n-gram of {settings.ngram} words in common"
         if not settings.share
-        else f"more than {settings.share:.0%} of a record's words in common n-grams of "
-        f"{settings.ngram} words"
+        else f"more than {settings.share:.0%} of the words of one string of a record in common "
+        f"n-grams of {settings.ngram} words"
     )
     shortest = min(settings.shortest, settings.ngram)
     return [
@@ -107,6 +107,10 @@ def decontamination_settings(settings: Decontamination | None) -> list[tuple[str
         (
             f"benchmark texts of {shortest} to {settings.ngram - 1} words",
             "looked for as a whole; shorter ones, and rows of numbers, were not looked for",
+        ),
+        (
+            f"n-grams in more than {settings.most_records} records of a benchmark",
+            "left out as its boilerplate",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""Benchmark files: JSON lines, of whose records some strings are what is looked for."""
+"""Benchmark files, JSON lines or a list: some strings of their records are what is looked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from schemas.recipe import Benchmark
 
 _GZIP = b"\x1f\x8b"
 _KEYS_NAMED = 12
+_BEFORE_A_LIST = b"\xef\xbb\xbf \t\r\n"
+"""A byte order mark, and blanks."""
 
 
 class BenchmarkText(NamedTuple):
@@ -57,20 +59,32 @@ def read_benchmark(benchmark: Benchmark, content: bytes) -> BenchmarkTexts:
 
 
 def _records(file: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    for line in _unpacked(file, content).splitlines():
-        if not line.strip():
-            continue
-        number += 1
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{file}: record {number}: not JSON: {error}") from None
+    unpacked = _unpacked(file, content)
+    rows = _listed(file, unpacked) if unpacked.lstrip(_BEFORE_A_LIST)[:1] == b"[" else None
+    for number, record in enumerate(_lines(file, unpacked) if rows is None else rows, start=1):
         if not isinstance(record, dict):
             raise InputError(
-                f"{file}: record {number}: not an object; a benchmark has one JSON object a line"
+                f"{file}: record {number}: not an object; "
+                "a benchmark has one JSON object a line, or a list of them"
             )
         yield number, record
+
+
+def _listed(file: str, content: bytes) -> list[Any]:
+    try:
+        rows: list[Any] = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{file}: begins as a JSON list and is none: {error}") from None
+    return rows
+
+
+def _lines(file: str, content: bytes) -> Iterator[Any]:
+    lines = (line for line in content.splitlines() if line.strip())
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{file}: record {number}: not JSON: {error}") from None
 
 
 def _unpacked(file: str, content: bytes) -> bytes:

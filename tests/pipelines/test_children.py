@@ -6,7 +6,8 @@ import pytest
 
 from pipelines.children import setup_scrubber
 from pipelines.pool import Killed
-from schemas.recipe import Pii
+from schemas.recipe import Benchmark, Decontamination, Pii
+from stages.decontamination import BenchmarkText, BenchmarkTexts, NgramIndex
 from stages.pii import Scrubber
 
 
@@ -35,3 +36,22 @@ def test_an_error_costs_one_document_and_quotes_nothing_of_it(
     assert "jane" not in result.detail
     if kind == "internal_error":
         assert result.detail.startswith("KeyError at test_children.py:")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("jane")], ids=["memory", "bug"])
+def test_an_error_says_in_which_step_it_was(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, text: str) -> None:
+        raise error
+
+    settings = Decontamination(benchmarks=[Benchmark(file="quiz.jsonl")], ngram=1, shortest=1)
+    index = NgramIndex(settings, [BenchmarkTexts("quiz", "", [BenchmarkText(1, "harbour")])])
+    for kind, method, step in (
+        (NgramIndex, "find", "decontamination"),
+        (Scrubber, "scrub", "pii"),
+    ):
+        monkeypatch.setattr(kind, method, fail)
+        result = setup_scrubber(Pii(kinds=["email"]), index)("The harbour")
+        assert isinstance(result, Killed)
+        assert result.step == step

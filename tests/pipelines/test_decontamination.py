@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,19 @@ from pipelines.recipes import load
 from schemas.errors import UsageError
 from schemas.recipe import Benchmark, Decontamination, Pii
 from schemas.run import RunRecordV1
+from tests.builders.outputs import sums as sums_of_outputs
 
 PLANTED = {3: "piqa", 10: "piqa", 17: "gsm8k_test"}
 """Number of a page -> the benchmark that it quotes."""
 PAGES = 40
 
 
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from pipelines.cli import main; main()", *map(str, arguments)]
+
+
 def corpusmill(*arguments: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-c", "from pipelines.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=600)
     assert done.returncode == expect, done.stderr
     return done
 
@@ -106,12 +113,50 @@ def test_pages_that_quote_benchmarks_leave_the_run(
     card = (output / "DATA_CARD.md").read_text()
     assert "| `piqa` | 1,838 |" in card
     assert "one n-gram of 13 words in common" in card
+    assert "n-grams in more than 10 records of a benchmark: left out as its boilerplate" in card
     shown = corpusmill("inspect", output, "--url", "https://example.org/3").stdout
     assert "decontamination.piqa" in shown
     assert "record " in shown
 
     corpusmill(*arguments(pages, other, files, "--workers", "1"))
     assert sums(other) == sums(output)
+
+
+@pytest.mark.slow
+def test_killed_while_comparing_and_resumed(pages: Path, shared_data: Path, tmp_path: Path) -> None:
+    undisturbed, output = tmp_path / "undisturbed", tmp_path / "out"
+    files = sorted((shared_data / "benchmarks").glob("*.jsonl.gz"))
+    cut = ("--workers", "1", "--segment-mb", "0.01")
+    corpusmill(*arguments(pages, undisturbed, files, *cut))
+    run = subprocess.Popen(
+        command(*arguments(pages, output, files, *cut)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    finished = output / ".work" / "finish"
+    deadline = time.monotonic() + 300
+    while run.poll() is None and not any(finished.glob("*.done.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    assert run.poll() is None, "the run ended before it was seen in phase finish"
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    assert not (output / "run.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in finished.glob("*.done.json")}
+
+    corpusmill(*arguments(pages, output, files, *cut))
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in done.items())
+    assert 0 < len(done) < len(list(finished.glob("*.done.json")))
+    assert sums_of_outputs(output) == sums_of_outputs(undisturbed)
+    resumed, whole = (
+        RunRecordV1.from_bytes((folder / "run.json").read_bytes(), folder)
+        for folder in (output, undisturbed)
+    )
+    assert resumed.benchmarks == whole.benchmarks != []
+    assert resumed.rules == whole.rules
+    assert {int(row["url"].rsplit("/", 1)[-1]) for row in rejected(output)} == set(PLANTED)
+    corpusmill("verify", output)
 
 
 @pytest.mark.slow

@@ -36,17 +36,37 @@ def test_gzip_is_known_by_its_content() -> None:
     assert texts(gzip.compress(lines({"q": "a"}))) == [(1, "a")]
 
 
+@pytest.mark.parametrize("begin", ["", "\n ", "\ufeff"], ids=["plain", "blanks", "bom"])
+def test_a_json_list_is_read_as_its_records(begin: str) -> None:
+    listed = (begin + json.dumps([{"q": "a"}, {"q": ["b"]}], indent=2)).encode()
+    assert texts(listed) == [(1, "a"), (2, "b")]
+    assert texts(gzip.compress(listed), ["q"]) == [(1, "a"), (2, "b")]
+
+
 @pytest.mark.parametrize(
     ("content", "fields", "said"),
     [
         (b'{"q": "a"}\n{"q": \n', None, "b.jsonl: record 2: not JSON"),
         (b'["a"]\n', None, "b.jsonl: record 1: not an object"),
+        (b'[{"q": "a"}, "b"]', None, "b.jsonl: record 2: not an object"),
+        (b'[{"q": "a"},', None, "b.jsonl: begins as a JSON list and is none"),
+        (b"3\n", None, "b.jsonl: record 1: not an object"),
         (b'{"q": "a"}\n', ["query"], "no record has a field 'query'; there are: q"),
         (b"\n", None, "there is no text"),
         (b"\x1f\x8b damaged", None, "b.jsonl: damaged gzip"),
         (b'{"q": "\xff"}\n', None, "b.jsonl: record 1: not JSON"),
     ],
-    ids=["no-json", "no-object", "no-such-field", "empty", "gzip", "no-utf8"],
+    ids=[
+        "no-json",
+        "no-object",
+        "in-a-list",
+        "cut-list",
+        "number",
+        "no-such-field",
+        "empty",
+        "gzip",
+        "no-utf8",
+    ],
 )
 def test_what_is_no_benchmark(content: bytes, fields: list[str] | None, said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:

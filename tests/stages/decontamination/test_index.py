@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from schemas.recipe import Benchmark, Decontamination
 from stages.decontamination import Match, NgramIndex, read_benchmark
-from stages.dedup.shingles import words_of
+from stages.dedup.shingles import word_hashes, words_of
 
 WORDS = [f"{a}{b}" for a in "bcdfghklmnprst" for b in ("ab", "el", "in", "or", "un")]
 
@@ -57,6 +57,7 @@ def test_short_items_are_found_whole_and_shorter_ones_counted() -> None:
         "texts": 1,
         "skipped": 3,
         "unseen_records": 2,
+        "common": 0,
     }
     match = index.find(f"x {long_enough} y")
     assert match is not None
@@ -76,6 +77,70 @@ def test_an_n_gram_across_two_strings_of_a_record_is_none() -> None:
     index = index_of({"q": question, "a": answer}, shortest=13)
     assert index.find(f"{question} {answer}") is None
     assert index_of({"q": f"{question} {answer}"}).find(f"{question} {answer}") is not None
+
+
+def test_another_answer_does_not_hide_a_question() -> None:
+    question, answer = sentence(30, 15), sentence(90, 16)
+    index = index_of({"q": question, "a": answer}, ngram=8, share=0.5)
+    match = index.find(f"Please solve: {question} It is {sentence(20, 17)}")
+    assert match is not None
+    assert (match.record, match.share) == (1, 1.0)
+    assert index.find(" ".join(question.split()[:15])) is None
+
+
+def test_gsm8k_questions_with_other_answers_are_found(shared_data: Path) -> None:
+    settings = Decontamination(
+        benchmarks=[Benchmark(file="benchmarks/gsm8k_test.jsonl.gz")], ngram=8, share=0.5
+    )
+    path = shared_data / settings.benchmarks[0].file
+    index = NgramIndex(settings, [read_benchmark(settings.benchmarks[0], path.read_bytes())])
+    asked = [row for row, _ in zip(rows(path), range(300), strict=False)]
+    found = [
+        index.find(f"{row['question']}\nThe answer is {row['answer'].rpartition('####')[2]}")
+        for row in asked
+    ]
+    assert [match.record if match else None for match in found] == [*range(1, 301)]
+
+
+BOILERPLATE = f"{sentence(20, 18)} choose the right ending"
+
+
+def boilerplate_records(count: int) -> list[dict[str, str]]:
+    """Records that begin alike, as those of a benchmark made from a template."""
+    return [{"q": f"{BOILERPLATE} {sentence(20, 1000 + n)}"} for n in range(count)]
+
+
+def test_boilerplate_of_a_benchmark_is_no_find() -> None:
+    index = index_of(*boilerplate_records(11))
+    assert index.find(f"{sentence(5, 19)} {BOILERPLATE} {sentence(5, 20)}") is None
+    assert index.sizes[0].common == len(BOILERPLATE.split()) - 12
+    assert index.sizes[0].texts == 11
+    copied = index.find(boilerplate_records(11)[6]["q"])
+    assert copied is not None
+    assert (copied.record, copied.share) == (7, 1.0)
+    assert index_of(*boilerplate_records(10)).find(BOILERPLATE) is not None
+    assert index_of(*boilerplate_records(11), most_records=11).find(BOILERPLATE) is not None
+
+
+def test_an_n_gram_that_one_record_repeats_is_no_boilerplate() -> None:
+    item = sentence(13, 21)
+    index = index_of({"choices": [item] * 20, "q": f"{item} {item}"})
+    assert index.sizes[0].common == 0
+    assert index.find(item) is not None
+
+
+def test_records_of_boilerplate_alone_are_counted() -> None:
+    index = index_of(*[{"q": BOILERPLATE}] * 11, {"q": sentence(20, 22)})
+    size = index.sizes[0]
+    assert (size.texts, size.skipped, size.unseen_records) == (1, 11, 11)
+
+
+def test_many_records_alike_leave_few_places_to_look_at() -> None:
+    """What `find` goes through, instead of a time: postings of the n-grams of a text."""
+    index = index_of(*boilerplate_records(300))
+    text = " stop ".join([BOILERPLATE] * 3)
+    places = index._places(word_hashes(words_of(text, numbers=True)))
+    assert places == {}
 
 
 def share_by_hand(record: str, text: str, n: int) -> float:
@@ -102,7 +167,7 @@ def test_share_is_that_of_words_in_common_n_grams(
         for at in random_.choices(range(length), k=3)
     ]
     text = " stop ".join(pieces)
-    share = share_by_hand(record, text, n)
+    share = share_by_hand(record, text, min(n, length))
     match = index_of({"q": record}, ngram=n, shortest=1, share=threshold).find(text)
     assert (match.share if match else None) == (share if share > threshold else None)
 
