@@ -151,10 +151,10 @@ LINES = "\n".join(json.dumps(row) for row in ROWS) + "\n"
     [
         ("a.jsonl", LINES.replace("\n", "\n\n").encode()),
         ("a.jsonl", b"\xef\xbb\xbf" + LINES.encode()),
-        ("a.jsonl.gz", gzip.compress(LINES.encode())),
+        ("a.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)),
         ("a.json", json.dumps(ROWS, indent=1).encode()),
         ("a.json", LINES.encode()),
-        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode())),
+        ("a.json.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)),
     ],
 )
 def test_files(name: str, content: bytes, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_files(name: str, content: bytes, tmp_path: Path) -> None:
         ("a.jsonl", LINES.encode() + b"[1]\n", "record 4: is not a JSON object"),
         ("a.jsonl", LINES.encode() + b'"\xff"\n', "record 4: is not UTF-8: byte 1"),
         ("a.jsonl", b'{"instruction": "\\ud800", "output": "b"}', "record 1: instruction: holds"),
-        ("a.jsonl.gz", gzip.compress(LINES.encode())[:-6], "cannot be read after record"),
+        ("a.jsonl.gz", gzip.compress(LINES.encode(), mtime=0)[:-6], "cannot be read after record"),
         ("a.jsonl.gz", b"plain", "cannot be read after record 0"),
         ("a.json", b"[1]", "record 1: is not a JSON object"),
         ("a.json", b"[1", "is not JSON"),
