@@ -59,12 +59,14 @@ class BandHasher:
 
     Two texts are candidates when they agree in any band, which happens with probability
     1 - (1 - J^rows)^bands for texts whose shingle sets have Jaccard similarity J (Leskovec,
-    Rajaraman, Ullman, Mining of Massive Datasets, section 3.4.2).
+    Rajaraman, Ullman, Mining of Massive Datasets, section 3.4.2). With `numbers` they count as
+    they are, otherwise all as one: pages differ in dates and prices, questions in nothing else.
     """
 
-    def __init__(self, settings: MinHash) -> None:
+    def __init__(self, settings: MinHash, numbers: bool = False) -> None:
         Sketch = _sketch_type()
         self.settings = settings
+        self.numbers = numbers
         self._sketch_type = Sketch
         plain = Sketch(
             num_perm=settings.bands * settings.rows,
@@ -76,7 +78,7 @@ class BandHasher:
 
     def signature(self, text: str) -> NDArray[np.uint32] | None:
         """bands x rows minima, equal to datasketch's over the same shingles; None: no words."""
-        shingles = shingles_of(text, self.settings.ngram)
+        shingles = shingles_of(text, self.settings.ngram, self.numbers)
         if not len(shingles):
             return None
         sketch = self._sketch()

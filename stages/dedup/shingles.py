@@ -55,8 +55,9 @@ def words_of(text: str, numbers: bool = False) -> list[str]:
     return _WORD.findall(_DIACRITIC.sub("", unicodedata.normalize("NFD", text)))
 
 
-def shingles_of(text: str, ngram: int) -> NDArray[np.uint32]:
+def shingles_of(text: str, ngram: int, numbers: bool = False) -> NDArray[np.uint32]:
     """Hashes of the n-grams of words, in order, with repeats; empty when there are no words.
+    `numbers` is as in words_of.
 
     A text of fewer than `ngram` words is one shingle, all of it: FineWeb's code gives such a
     text no shingle and so never finds its copies.
@@ -64,7 +65,7 @@ def shingles_of(text: str, ngram: int) -> NDArray[np.uint32]:
     Of an n-gram's 64-bit hash the upper half is kept. Words are hashed once: building and hashing
     n-grams as strings would take about three times as long.
     """
-    words = words_of(text)
+    words = words_of(text, numbers)
     if not words:
         return np.empty(0, dtype=np.uint32)
     sums = ngram_hashes(word_hashes(words), min(ngram, len(words)))

@@ -31,8 +31,9 @@ def exact_copies(records: Sequence[Record]) -> Found:
 
 def near_copies(records: Sequence[Record], settings: MinHash) -> Found:
     """All but the first of each group whose members agree in a band of MinHash, one with the next:
-    what the dedup phase of pretraining data does, by the same code."""
-    hasher = BandHasher(settings)
+    what the dedup phase of pretraining data does, by the same code, but numbers count: questions
+    often differ in nothing else."""
+    hasher = BandHasher(settings, numbers=True)
     holder: dict[tuple[int, int], int] = {}
     edges = []
     for place, record in enumerate(records):

@@ -176,3 +176,12 @@ def test_natural_near_duplicates(shared_data: Path) -> None:
         checked += 1
         assert shared_band(hasher(a), hasher(b))
     assert checked == 2
+
+
+def test_numbers_are_kept_on_demand() -> None:
+    one, other = "what is 12 plus 7", "what is 45 plus 9"
+    assert BandHasher(MinHash())(one) == BandHasher(MinHash())(other)
+    hasher = BandHasher(MinHash(), numbers=True)
+    assert not shared_band(hasher(one), hasher(other))
+    words_only = "the quick brown fox jumps over it"
+    assert hasher(words_only) == BandHasher(MinHash())(words_only)

@@ -65,3 +65,11 @@ def test_counts(text: str, ngram: int) -> None:
     assert shingles.dtype == np.uint32
     assert len(shingles) == (max(1, len(words) - ngram + 1) if words else 0)
     assert all(word and " " not in word for word in words)
+
+
+def test_numbers_count_where_they_are_kept() -> None:
+    one, other = "what is 12 plus 7.5", "what is 45 plus 9"
+    assert shingles_of(one, 5) == shingles_of(other, 5)
+    kept = shingles_of(one, 3, numbers=True)
+    assert kept.tolist() != shingles_of(other, 3, numbers=True).tolist()
+    assert len(kept) == len(words_of(one, numbers=True)) - 2
