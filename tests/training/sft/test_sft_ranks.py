@@ -39,22 +39,25 @@ def on_ranks(folder: Path, ranks: int, **changed: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("parallel", "data"),
+    ("parallel", "data", "more"),
     [
-        ({"dp_shard": 2}, {}),
-        ({"cp": 2}, {"packing": "best_fit"}),
-        ({"cp": 2}, {}),
-        ({"pp": 2, "pp_microbatches": 2}, {"group_by_length": True}),
+        ({"dp_shard": 2}, {}, {}),
+        ({"dp_replicate": 2}, {"packing": "best_fit"}, {"optimizer": {"ema": 0.5}}),
+        ({"tp": 2}, {}, {"neftune_alpha": 5.0, "optimizer": {"ema": 0.5}}),
+        ({"cp": 2}, {"packing": "best_fit"}, {}),
+        ({"cp": 2}, {}, {}),
+        ({"pp": 2, "pp_microbatches": 2}, {"group_by_length": True}, {}),
     ],
-    ids=["dp_shard", "cp_packed", "cp", "pp_grouped"],
+    ids=["dp_shard", "dp_replicate_ema", "tp_noise_ema", "cp_packed", "cp", "pp_grouped"],
 )
 def test_ranks_train_what_one_process_does(
-    tmp_path: Path, parallel: dict[str, int], data: dict[str, Any]
+    tmp_path: Path, parallel: dict[str, int], data: dict[str, Any], more: dict[str, Any]
 ) -> None:
     changes: dict[str, Any] = {
         "data": tree(tmp_path)["data"] | data,
         "model": {"preset": "debug", "n_layers": 2, "dim": 32, "max_seq_len": 64},
         "eval": {"every": 3, "max_new_tokens": 6},
+        **more,
     }
     sft(config(tmp_path, output=str(tmp_path / "alone"), **changes))
     out = on_ranks(tmp_path, 2, parallel=parallel, **changes)
