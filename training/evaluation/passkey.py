@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.errors import UsageError
 from training.evaluation.answers import greedy_answers
-from training.evaluation.passkey_text import Passkey, hidden_key
+from training.evaluation.passkey_text import Drawn, answer_room, draw_key, hide_keys
 from training.evaluation.subject import Subject
 from training.evaluation.task import Figure, Options, Result, share
 from training.tokenizers import prompt_tokens
@@ -17,7 +17,8 @@ from training.tokenizers import prompt_tokens
 def run(subject: Subject, options: Options) -> Result:
     """Share of keys found, by length and depth; a length is that of text and answer, in tokens.
 
-    The same options ask the same questions, whatever the model. Raises UsageError for lengths that
+    The same options ask for the same keys, whatever the model, and the texts of a length have as
+    many sentences. Raises UsageError for lengths that
     the model has no room for, or in which no key can be hidden.
     """
     longest = subject.decoder.longest
@@ -29,12 +30,19 @@ def run(subject: Subject, options: Options) -> Result:
         )
     if options.depths < 1 or options.trials < 1 or options.digits < 1:
         raise UsageError("--depths, --trials and --digits are whole numbers from 1 on")
-    asked = [(length, text) for length in lengths for text in texts(subject, length, options)]
+    drawn = {length: _drawn(length, options) for length in lengths}
+    room = answer_room(subject.tokenizer, (one.key for keys in drawn.values() for one in keys))
+    extra = int(subject.bos and subject.tokenizer.bos_id is not None)
+    asked = [
+        (length, text)
+        for length, keys in drawn.items()
+        for text in hide_keys(subject.tokenizer, length - extra, room, keys)
+    ]
     answers = greedy_answers(
         subject.decoder,
         subject.tokenizer,
         [prompt_tokens(subject.tokenizer, text.text, bos=subject.bos) for _, text in asked],
-        max_new_tokens=_room(subject, options.digits),
+        max_new_tokens=room,
         stop_ids={subject.tokenizer.eos_id},
         batch_size=options.batch_size,
     )
@@ -53,14 +61,11 @@ def run(subject: Subject, options: Options) -> Result:
     return Result(_figures(rows), len(rows), settings, rows)
 
 
-def texts(subject: Subject, length: int, options: Options) -> list[Passkey]:
-    """`trials` texts at each of the depths, which are spread evenly from 0 to 1."""
-    extra = int(subject.bos and subject.tokenizer.bos_id is not None)
+def _drawn(length: int, options: Options) -> list[Drawn]:
+    """`trials` keys at each of the depths, which are spread evenly from 0 to 1."""
     steps = max(options.depths - 1, 1)
     return [
-        hidden_key(
-            subject.tokenizer,
-            length - extra,
+        draw_key(
             depth / steps,
             options.digits,
             random.Random(f"{options.seed}/{length}/{depth}/{trial}"),
@@ -68,10 +73,6 @@ def texts(subject: Subject, length: int, options: Options) -> list[Passkey]:
         for depth in range(options.depths)
         for trial in range(options.trials)
     ]
-
-
-def _room(subject: Subject, digits: int) -> int:
-    return len(subject.tokenizer.encode(" " + "0" * digits + "."))
 
 
 def _figures(rows: list[dict[str, Any]]) -> list[Figure]:

@@ -7,7 +7,7 @@ The form is that of Mohtashami and Jaggi (arXiv 2305.16300, section 4.2), by whi
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from schemas.errors import UsageError
@@ -25,6 +25,16 @@ NEEDLE = "The pass key is {key}. Remember {key}. "
 QUESTION = "The pass key is"
 
 
+class Drawn(NamedTuple):
+    """What is hidden, and where."""
+
+    key: str
+    start: int
+    """The sentence of FILLER that begins the text."""
+    depth: float
+    """Share of the filler that stands before the key, from 0 to 1."""
+
+
 class Passkey(NamedTuple):
     """A text and the key in it."""
 
@@ -32,30 +42,45 @@ class Passkey(NamedTuple):
     """Ends with the beginning of an answer."""
     key: str
     depth: float
-    """Share of the filler that stands before the key, from 0 to 1."""
 
 
-def hidden_key(
-    tokenizer: Tokenizer, length: int, depth: float, digits: int, draw: random.Random
-) -> Passkey:
-    """A text that, answered, has at most `length` tokens, and as many as whole sentences allow.
+def draw_key(depth: float, digits: int, draw: random.Random) -> Drawn:
+    """A key of so many digits, and how its text begins."""
+    key = "".join(draw.choice("0123456789") for _ in range(digits))
+    return Drawn(key, draw.randrange(len(FILLER)), depth)
+
+
+def answer_room(tokenizer: Tokenizer, keys: Iterable[str]) -> int:
+    """Tokens that are enough to answer with any of the keys: tokenizers cut digits in groups, so
+    that some keys take more than others."""
+    # One more than an answer's own tokens: what continues a text may be cut otherwise there.
+    return 1 + max(len(tokenizer.encode(f" {key}.")) for key in keys)
+
+
+def hide_keys(tokenizer: Tokenizer, length: int, room: int, keys: Sequence[Drawn]) -> list[Passkey]:
+    """Texts that leave `room` of `length` tokens for an answer: all with as many sentences of
+    filler, as many as fit into each of them.
 
     Raises UsageError where not even the question fits.
     """
-    key = "".join(draw.choice("0123456789") for _ in range(digits))
-    start = draw.randrange(len(FILLER))
-    # One more than the answer's own tokens: what continues a text may be cut otherwise there.
-    room = length - 1 - len(tokenizer.encode(f" {key}."))
-    low, high = 0, room
+    sentences = min(_most_sentences(tokenizer, length - room, one) for one in keys)
+    if sentences < 0:
+        raise UsageError(f"{length} tokens are too few for a pass key and its question")
+    return [
+        Passkey(passkey_text(one.key, one.start, sentences, one.depth), one.key, one.depth)
+        for one in keys
+    ]
+
+
+def _most_sentences(tokenizer: Tokenizer, tokens: int, one: Drawn) -> int:
+    """The most of which the text has at most so many tokens; -1 where it has more without any."""
+    low, high = -1, max(tokens, -1)
     while low < high:
         middle = (low + high + 1) // 2
-        text = passkey_text(key, start, middle, depth)
-        fits = len(tokenizer.encode(text)) <= room
+        text = passkey_text(one.key, one.start, middle, one.depth)
+        fits = len(tokenizer.encode(text)) <= tokens
         low, high = (middle, high) if fits else (low, middle - 1)
-    text = passkey_text(key, start, max(low, 0), depth)
-    if len(tokenizer.encode(text)) > room:
-        raise UsageError(f"{length} tokens are too few for a pass key and its question")
-    return Passkey(text, key, depth)
+    return low
 
 
 def passkey_text(key: str, start: int, sentences: int, depth: float) -> str:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from model.config import ModelConfig
 from schemas.errors import UsageError
 from training.evaluation import passkey
-from training.evaluation.passkey_text import QUESTION, hidden_key
+from training.evaluation.passkey_text import FILLER, QUESTION, answer_room, draw_key, hide_keys
 from training.evaluation.subject import Subject, stretched
 from training.evaluation.task import Options
 from training.tokenizers import load_tokenizer
@@ -17,7 +20,8 @@ from training.tokenizers import load_tokenizer
 @pytest.mark.parametrize("depth", [0.0, 0.3, 1.0])
 def test_a_key_lies_at_its_depth_and_the_answer_fits(length: int, depth: float) -> None:
     words = load_tokenizer("byte")
-    found = hidden_key(words, length, depth, 5, random.Random(1))
+    drawn = draw_key(depth, 5, random.Random(1))
+    (found,) = hide_keys(words, length, answer_room(words, [drawn.key]), [drawn])
     answered = words.encode(found.text + f" {found.key}.")
     assert length - 35 < len(answered) < length
     assert found.text.endswith(QUESTION)
@@ -25,6 +29,40 @@ def test_a_key_lies_at_its_depth_and_the_answer_fits(length: int, depth: float) 
     before = found.text.index(QUESTION)
     filler = len(found.text) - len(f"{QUESTION} {found.key}. Remember {found.key}. {QUESTION}")
     assert abs(before - depth * filler) < 35
+
+
+class Pairs:
+    """Bytes, but for two zeros in a row, which are one token: keys differ in tokens."""
+
+    eos_id = 256
+    bos_id = None
+
+    def encode(self, text: str) -> npt.NDArray[np.int64]:
+        return np.frombuffer(text.replace("00", "Z").encode(), np.uint8).astype(np.int64)
+
+
+def test_every_key_has_room_for_its_answer(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def seen(decoder: object, words: object, prompts: Any, **how: Any) -> list[str]:
+        asked.update(how, prompts=prompts)
+        return [""] * len(prompts)
+
+    monkeypatch.setattr(passkey, "greedy_answers", seen)
+    with_pairs = subject._replace(tokenizer=Pairs())
+    options = Options(lengths=(90, 250), depths=3, trials=40, digits=3)
+    rows = passkey.run(with_pairs, options).rows
+    answers = {len(Pairs().encode(f" {row['key']}.")) for row in rows}
+    assert answers == {4, 5}
+    assert asked["max_new_tokens"] == 6
+    texts = [bytes(prompt).decode().replace("Z", "00") for prompt in asked["prompts"]]
+    for row, prompt in zip(rows, asked["prompts"], strict=True):
+        assert len(prompt) + 6 <= row["length"]
+    for length in (90, 250):
+        mine = [t for t, row in zip(texts, rows, strict=True) if row["length"] == length]
+        assert len({sum(text.count(one) for one in FILLER) for text in mine}) == 1
 
 
 def test_nothing_can_be_hidden_in_too_few_tokens(subject: Subject) -> None:
