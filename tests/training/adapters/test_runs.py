@@ -118,6 +118,20 @@ def test_a_base_that_is_gone_or_another_is_told(tmp_path: Path, base: Path) -> N
         train(tmp_path, own, lora={"rank": 2})
 
 
+def test_a_base_that_trains_further_stays_the_base(tmp_path: Path) -> None:
+    """Its own checkpoint is opened as long as it is there."""
+    constant: dict[str, Any] = {"schedule": {"name": "constant"}, "checkpoint": {"every": 2}}
+    own = tmp_path / "own"
+    pretrain(config(tmp_path, output=str(own), train={"steps": 2}, **constant))
+    run = train(tmp_path, own, lora={"rank": 2})
+    expected = logits(load_pretrained(run))
+    pretrain(config(tmp_path, output=str(own), train={"steps": 4}, **constant))
+    assert torch.equal(logits(load_pretrained(run)), expected)
+    shutil.rmtree(own / "checkpoints" / "step-2")
+    with pytest.raises(InputError, match="holds other weights than these adapters"):
+        open_weights(run)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
