@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schemas.errors import CorpusmillError
+from schemas.errors import CorpusmillError, OutputError
 from training.instruct.asking import Asker
 from training.instruct.budget import Account, BudgetSpent
 from training.instruct.cache import AnswerCache
 from training.instruct.config import GenerateConfig, ModelSource
-from training.instruct.methods import METHODS, Workshop
+from training.instruct.methods import METHODS, Run, Workshop
 from training.instruct.output import CACHE, Output
 from training.instruct.requests import Generator
+from training.instruct.seeds import seeds_sha256
 
 
 def open_generator(source: ModelSource) -> Generator:
@@ -36,31 +37,43 @@ def generate(
 
     Returns the content of summary.json: `state` is complete, exhausted, budget or failed. Answers
     are kept as they come, so that the same command goes on after a kill, and asks nothing twice.
-    Raises UsageError before work, and CorpusmillError where the model stopped answering.
+    Raises UsageError or InputError before work (all is read and checked before the folder is
+    touched), and CorpusmillError where the model stopped answering.
     """
-    method = METHODS[config.method]
+    run = METHODS[config.method].prepare(config)
+    digest = seeds_sha256(getattr(config, config.method).seeds)
     asked = generator if generator is not None else open_generator(config.model)
-    output = Output(config)
+    try:
+        output = Output(config, digest)
+        return _made(config, run, asked, output, say)
+    finally:
+        if generator is None:
+            asked.close()
+
+
+def _made(
+    config: GenerateConfig, run: Run, asked: Generator, output: Output, say: Callable[[str], None]
+) -> dict[str, Any]:
     cache = AnswerCache(output.folder / CACHE)
     account = Account(config.budget, config.prices, cache.answers())
     failure: CorpusmillError | None = None
     try:
         with output:
-            state = method.run(Workshop(config, Asker(asked, cache, account), output, say))
+            state = run(Workshop(config, Asker(asked, cache, account), output, say))
     except BudgetSpent as spent:
         state = "budget"
         say(str(spent))
+    except OutputError:
+        raise  # a summary would speak of records that are not there
     except CorpusmillError as error:
         state, failure = "failed", error
     finally:
         cache.close()
-        if generator is None:
-            asked.close()
     summary = output.summarize(
         {
             "state": state,
             "method": config.method,
-            "source": method.source,
+            "source": METHODS[config.method].source,
             "model": dict(asked.identity),
             "seed": config.seed,
             **account.summary(),

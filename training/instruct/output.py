@@ -12,12 +12,13 @@ from typing import Any, Self
 
 import xxhash
 
-from schemas.errors import OutputError, UsageError
+from schemas.errors import CorpusmillError, OutputError, UsageError
 from training.instruct.config import GenerateConfig
 
 RECORDS, REJECTED, SUMMARY, CONFIG, CACHE = (
     *("instructions.jsonl", "rejected.jsonl", "summary.json", "config.json", "answers.jsonl"),
 )
+SEEDS_SHA256 = "seeds_sha256"
 _FREE = frozenset({"output", "count", "budget", "prices", "patience"})
 _FREE_OF_MODEL = frozenset(
     {"concurrency", "timeout_seconds", "attempts", "requests_per_minute", "tokens_per_minute"}
@@ -28,17 +29,17 @@ class Output:
     """The folder of a run. A run that goes on writes the same lines again, out of its answers,
     and then new ones."""
 
-    def __init__(self, config: GenerateConfig) -> None:
-        """Make the folder this run's. Raises UsageError when it holds another run's data or
-        something else, OutputError when it cannot be written."""
+    def __init__(self, config: GenerateConfig, seeds_sha256: str) -> None:
+        """Make the folder this run's. Raises UsageError when it holds another run's data (of other
+        seeds, too) or something else, OutputError when it cannot be written."""
         self.folder = Path(config.output)
         self.kept = 0
         self.rejections: Counter[str] = Counter()
-        self._claim(config)
+        self._claim(config, {**_fixed(config), SEEDS_SHA256: seeds_sha256})
 
     def __enter__(self) -> Self:
-        self._records = _open(self.folder / RECORDS)
-        self._rejected = _open(self.folder / REJECTED)
+        self._records = _open(_part(self.folder / RECORDS))
+        self._rejected = _open(_part(self.folder / REJECTED))
         return self
 
     def __exit__(
@@ -47,8 +48,17 @@ class Output:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._records.close()
-        self._rejected.close()
+        """Give the files their names, unless something broke the run off: what it wrote may then
+        be less than what was there."""
+        try:
+            self._records.close()
+            self._rejected.close()
+            expected = isinstance(error, CorpusmillError) and not isinstance(error, OutputError)
+            if error is None or expected:
+                for name in (RECORDS, REJECTED):
+                    os.replace(_part(self.folder / name), self.folder / name)
+        except OSError as failure:
+            raise OutputError(f"{self.folder}: {failure.strerror or failure}") from failure
 
     def keep(self, prompt: str, answer: str, **origin: Any) -> str:
         """Write a conversation of one question and its answer; returns its id."""
@@ -79,20 +89,28 @@ class Output:
         except OSError as error:
             raise OutputError(f"{self.folder}: {error.strerror or error}") from error
 
-    def _claim(self, config: GenerateConfig) -> None:
-        path, wanted = self.folder / CONFIG, _fixed(config)
-        if path.exists():
-            before = json.loads(path.read_text("utf-8"))
-            differ = [key for key in {**before, **wanted} if before.get(key) != wanted.get(key)]
-            if differ:
-                raise UsageError(
-                    f"{self.folder}: holds a run with another {differ[0]}; choose another output, "
-                    "or set it back to go on"
-                )
+    def _claim(self, config: GenerateConfig, wanted: Mapping[str, Any]) -> None:
+        path = self.folder / CONFIG
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError(f"{self.folder}: is not a folder; choose another output")
+        if not path.exists():
+            if self.folder.exists() and any(e != _part(path) for e in self.folder.iterdir()):
+                raise UsageError(f"{self.folder}: is not empty and no run of instruct generate")
+            _replace(path, wanted)
             return
-        if self.folder.exists() and any(self.folder.iterdir()):
-            raise UsageError(f"{self.folder}: is not empty and no run of instruct generate")
-        _replace(path, wanted)
+        before, now = _leaves(_read(path)), _leaves(wanted)
+        differ = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+        if differ == [SEEDS_SHA256]:
+            raise UsageError(
+                f"{self.folder}: holds a run of other seeds: "
+                f"{getattr(config, config.method).seeds} has changed; choose another output, or "
+                "put the old seeds back to go on"
+            )
+        if differ:
+            raise UsageError(
+                f"{self.folder}: holds a run with another {differ[0]}; choose another output, "
+                "or set it back to go on"
+            )
 
 
 def record_id(prompt: str, answer: str) -> str:
@@ -107,6 +125,26 @@ def _fixed(config: GenerateConfig) -> dict[str, Any]:
     return tree
 
 
+def _leaves(tree: Any, name: str = "") -> dict[str, Any]:
+    """The values of a tree of objects under their dotted keys."""
+    if not isinstance(tree, Mapping):
+        return {name: tree}
+    parts = (_leaves(value, f"{name}.{key}" if name else key) for key, value in tree.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); choose another output") from error
+
+
+def _part(path: Path) -> Path:
+    """Where a file grows before it gets its name."""
+    return path.with_name(f".{path.name}.part")
+
+
 def _open(path: Path) -> Any:
     try:
         return open(path, "w", encoding="utf-8", errors="backslashreplace")
@@ -115,7 +153,7 @@ def _open(path: Path) -> Any:
 
 
 def _replace(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_name(f".{path.name}.part")
+    part = _part(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -35,6 +36,15 @@ def read_seed_tasks(path: str) -> list[SeedTask]:
     if not tasks:
         raise InputError(f"{path}: there are no seed tasks")
     return tasks
+
+
+def seeds_sha256(path: str) -> str:
+    """Of the file's bytes: other seeds under the same name are another run. Raises InputError."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def _task(path: str, number: int, row: Mapping[str, Any]) -> SeedTask:

@@ -62,9 +62,15 @@ class Workshop:
         return xxhash.xxh3_64_intdigest(text.encode())
 
 
+Run = Callable[[Workshop], str]
+"""Write records until there are enough; returns how it ended: complete or exhausted. Raises what
+asking raises."""
+
+
 class Method(NamedTuple):
     """A way of making instructions."""
 
-    run: Callable[[Workshop], str]
-    """Write records until there are enough; returns how it ended: complete or exhausted."""
+    prepare: Callable[[GenerateConfig], Run]
+    """Read and check all that the method needs, before anything is written. Raises UsageError,
+    InputError."""
     source: str

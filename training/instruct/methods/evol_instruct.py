@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.errors import UsageError
-from training.instruct.config import EvolInstruct
-from training.instruct.methods.contract import Workshop
+from training.instruct.config import EvolInstruct, GenerateConfig
+from training.instruct.methods.contract import Run, Workshop
 from training.instruct.methods.evolution_prompts import (
     OPERATIONS,
     copies_the_prompt,
@@ -22,7 +22,7 @@ from training.instruct.methods.evolution_prompts import (
 from training.instruct.methods.task_prompts import read_kind
 from training.instruct.output import record_id
 from training.instruct.requests import Answer
-from training.instruct.seeds import read_seed_instructions
+from training.instruct.seeds import SeedInstruction, read_seed_instructions
 
 
 class _Task(NamedTuple):
@@ -49,17 +49,13 @@ class _Change(NamedTuple):
 
 
 class _EvolInstruct:
-    def __init__(self, workshop: Workshop, settings: EvolInstruct) -> None:
+    def __init__(
+        self, workshop: Workshop, settings: EvolInstruct, seeds: Sequence[SeedInstruction]
+    ) -> None:
         self._shop = workshop
         self._settings = settings
-        for name in settings.operations:
-            if name not in OPERATIONS:
-                raise UsageError(
-                    f"evol_instruct.operations: {name!r} is none of {', '.join(OPERATIONS)}"
-                )
-        seeds = read_seed_instructions(settings.seeds, settings.format)
-        workshop.random("order").shuffle(seeds)
         self._tasks = [_Task(seed.id, seed.text) for seed in seeds]
+        workshop.random("order").shuffle(self._tasks)
 
     def run(self) -> str:
         """Round after round over all instructions, a batch at a time."""
@@ -192,9 +188,17 @@ def _complaint(change: _Change, answer: Answer) -> tuple[str | None, str]:
     return None, ""
 
 
-def run(workshop: Workshop) -> str:
-    """Make records until there are enough, or the rounds are over (exhausted). Raises what asking
-    raises, UsageError for an unknown operation."""
-    settings = workshop.config.evol_instruct
+def prepare(config: GenerateConfig) -> Run:
+    """What makes records until there are enough (complete), or the rounds are over (exhausted).
+    Raises UsageError for an unknown operation, InputError for seeds that cannot be read."""
+    settings = config.evol_instruct
     assert settings is not None
-    return _EvolInstruct(workshop, settings).run()
+    if not settings.operations:
+        raise UsageError(f"evol_instruct.operations: name some of {', '.join(OPERATIONS)}")
+    for name in settings.operations:
+        if name not in OPERATIONS:
+            raise UsageError(
+                f"evol_instruct.operations: {name!r} is none of {', '.join(OPERATIONS)}"
+            )
+    seeds = read_seed_instructions(settings.seeds, settings.format)
+    return lambda workshop: _EvolInstruct(workshop, settings, seeds).run()

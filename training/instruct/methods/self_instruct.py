@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from training.instruct.config import SelfInstruct
-from training.instruct.methods.contract import Workshop
+from training.instruct.config import GenerateConfig, SelfInstruct
+from training.instruct.methods.contract import Run, Workshop
 from training.instruct.methods.task_prompts import (
     Instance,
     ask_for_instances,
@@ -41,10 +41,12 @@ class _New:
 
 
 class _SelfInstruct:
-    def __init__(self, workshop: Workshop, settings: SelfInstruct) -> None:
+    def __init__(
+        self, workshop: Workshop, settings: SelfInstruct, seeds: Sequence[SeedTask]
+    ) -> None:
         self._shop = workshop
         self._settings = settings
-        self._seeds = read_seed_tasks(settings.seeds)
+        self._seeds = seeds
         self._machine: list[_New] = []
         self._pool = InstructionPool(settings.rouge_l)
         for seed in self._seeds:
@@ -216,9 +218,10 @@ def _complaint(
     return None
 
 
-def run(workshop: Workshop) -> str:
-    """Make records until there are enough; returns complete, or exhausted when many batches in a
-    row brought none. Raises what asking raises."""
-    settings = workshop.config.self_instruct
+def prepare(config: GenerateConfig) -> Run:
+    """What makes records until there are enough (complete), or many batches in a row brought none
+    (exhausted). Raises InputError for seeds that cannot be read."""
+    settings = config.self_instruct
     assert settings is not None
-    return _SelfInstruct(workshop, settings).run()
+    seeds = read_seed_tasks(settings.seeds)
+    return lambda workshop: _SelfInstruct(workshop, settings, seeds).run()
