@@ -5,15 +5,20 @@ This imports lm-eval, the extra `eval`; nothing else of ours does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.models.utils import (
+    handle_stop_sequences,
+    normalize_gen_kwargs,
+    postprocess_generated_text,
+)
 from lm_eval.tasks import TaskManager
 
 from schemas.errors import InputError, UsageError
@@ -23,6 +28,22 @@ from training.evaluation.perplexity import windows
 from training.evaluation.subject import Subject
 from training.evaluation.task import Z_95, Figure, Options, Result
 from training.tokenizers import prompt_tokens
+
+_GREEDY = frozenset(
+    ("until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k", "min_p")
+)
+"""Generation settings that are heeded, or have no say where nothing is drawn."""
+
+_NEUTRAL = {"num_beams": 1, "repetition_penalty": 1.0}
+"""Values with which others change nothing."""
+
+
+class _Settings(NamedTuple):
+    """How answers are made."""
+
+    new_tokens: int
+    stops: tuple[str, ...]
+    """Texts that end one."""
 
 
 class CorpusmillLM(LM):
@@ -73,28 +94,47 @@ class CorpusmillLM(LM):
         return [float(total) for total in sums]
 
     def generate_until(self, requests: Sequence[Instance]) -> list[str]:
-        """Greedy text after (context, {until, max_gen_toks}) up to the first of `until`.
+        """Greedy text after (context, generation_kwargs) up to the first text of `until`, or the
+        name of EOS.
 
-        Raises UsageError for a task that samples.
+        Raises UsageError for a task that samples, or asks for more than the model has room for.
         """
         answers = [""] * len(requests)
-        by_settings: dict[tuple[int, tuple[str, ...]], list[int]] = {}
+        by_settings: dict[_Settings, list[int]] = {}
         for number, instance in enumerate(requests):
             by_settings.setdefault(self._settings(instance.args[1]), []).append(number)
-        for (count, stops), numbers in by_settings.items():
+        for settings, numbers in by_settings.items():
             contexts = [requests[number].args[0] for number in numbers]
-            for number, text in zip(numbers, self._written(contexts, count), strict=True):
-                ends = [at for stop in stops if (at := text.find(stop)) >= 0]
-                answers[number] = text[: min(ends, default=len(text))]
+            texts = self._written(contexts, settings.new_tokens)
+            for number, text in zip(numbers, texts, strict=True):
+                answers[number] = postprocess_generated_text(text, list(settings.stops), None)
         return answers
 
-    def _settings(self, given: dict[str, Any]) -> tuple[int, tuple[str, ...]]:
-        """New tokens and the texts that end an answer."""
-        if given.get("do_sample") or given.get("temperature", 0) > 0:
+    def _settings(self, given: Mapping[str, Any]) -> _Settings:
+        """lm-eval's reading of generation_kwargs, whose default are 256 new tokens; a model with
+        no room for those has half of its window for them."""
+        longest = self.subject.decoder.longest
+        default = 256 if longest > 256 else max(1, longest // 2)
+        until = given.get("until")
+        try:
+            stops = [until] if isinstance(until, str) else list(until or ())
+            read = dict(normalize_gen_kwargs({**given, "until": stops}, default))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"generation_kwargs of the task, {dict(given)}: {error}") from error
+        if read["do_sample"]:
             raise UsageError("the task samples its answers; only greedy ones are made here")
-        until = given.get("until") or ()
-        stops = (until,) if isinstance(until, str) else tuple(stop for stop in until if stop)
-        return min(int(given.get("max_gen_toks", 256)), self.subject.decoder.longest - 1), stops
+        for name, value in read.items():
+            if name not in _GREEDY and value not in (None, _NEUTRAL.get(name)):
+                raise UsageError(
+                    f"the task asks for {name} {value}; only plain greedy answers are made here"
+                )
+        if not 1 <= read["max_gen_toks"] < longest:
+            raise UsageError(
+                f"the task asks for {read['max_gen_toks']} new tokens, and the model has room for "
+                f"{longest} with the question: change max_gen_toks in a task file of your own"
+            )
+        eos = self.subject.tokenizer.token_names.get("eos_token")
+        return _Settings(read["max_gen_toks"], tuple(handle_stop_sequences(stops, eos)))
 
     def _written(self, contexts: Sequence[str], count: int) -> list[str]:
         """What the model writes after each, whatever the texts say that end an answer."""

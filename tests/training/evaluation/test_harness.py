@@ -136,6 +136,63 @@ def test_equals_lm_evals_model_for_transformers(
     assert ours.generate_until(prompts) == theirs.generate_until(prompts)
 
 
+def written(subject: Subject, settings: dict[str, Any]) -> str:
+    from lm_eval.api.instance import Instance
+
+    from training.evaluation.harness import CorpusmillLM
+
+    (text,) = CorpusmillLM(subject).generate_until(
+        [Instance("generate_until", {}, ("The sky", settings), 0)]
+    )
+    return text
+
+
+def test_generation_settings_are_read_as_lm_eval_reads_them(subject: Subject) -> None:
+    whole = written(subject, {"max_gen_toks": 10})
+    assert len(subject.tokenizer.encode(whole)) >= 10
+    stop = whole[5:7]
+    cut = whole[: whole.index(stop)]
+    for until in (stop, (stop,), [stop, "never"]):
+        assert written(subject, {"max_gen_toks": 10, "until": until}) == cut
+    same: list[dict[str, Any]] = [
+        {"until": None, "do_sample": False, "temperature": 0.7, "top_p": 0.9},
+        {"num_beams": 1, "temperature": 0.0, "until": []},
+    ]
+    for settings in same:
+        assert written(subject, {"max_gen_toks": 10, **settings}) == whole
+    assert written(subject, {"max_new_tokens": 10}) == whole
+    # Half of the model's window, which has no room for lm-eval's 256.
+    assert written(subject, {}) == written(subject, {"max_gen_toks": 128})
+    # In lm-eval's order: what the first one leaves has none of the second.
+    overlapping = [whole[6:7], whole[5:7]]
+    assert (
+        written(subject, {"max_gen_toks": 10, "until": overlapping})
+        == (whole.split(overlapping[0])[0].split(overlapping[1])[0])
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"temperature": None}, "generation_kwargs of the task.*NoneType"),
+        ({"max_gen_toks": "ten"}, "generation_kwargs of the task.*'ten'"),
+        ({"until": 5}, "generation_kwargs of the task.*not iterable"),
+        ({"temperature": 0.7}, "samples its answers"),
+        ({"do_sample": True}, "samples its answers"),
+        ({"num_beams": 4}, "asks for num_beams 4"),
+        ({"max_gen_toks": 256}, "asks for 256 new tokens, and the model has room for 256"),
+    ],
+)
+def test_generation_settings_that_cannot_be_are_named(
+    settings: dict[str, Any], said: str, subject: Subject
+) -> None:
+    from schemas.errors import UsageError
+
+    with pytest.raises(UsageError, match=said) as caught:
+        written(subject, settings)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_lm_eval_does_not_know_is_named(subject: Subject, folder: Path) -> None:
     from schemas.errors import InputError
 
