@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.recipe import MinHash
 from schemas.verdict import Rejection
-from stages.dedup import BandHasher, content_hash
+from stages.dedup import BandHasher
 from stages.dedup.components import connected_components
 from stages.dedup.minhash import BAND_HASH
 from training.instruct.records import Record
@@ -19,11 +19,11 @@ Found = Mapping[int, Rejection]
 
 
 def exact_copies(records: Sequence[Record]) -> Found:
-    """All but the first of each text."""
+    """All but the first of those that say the same in the same roles, with the same tools."""
     first: dict[str, int] = {}
     found = {}
     for place, record in enumerate(records):
-        key = content_hash(record.text)
+        key = record.identity
         if first.setdefault(key, place) != place:
             found[place] = _like("dedup.exact", records[first[key]])
     return found

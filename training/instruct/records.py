@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schemas.chat import Conversation
+from schemas.chat import Conversation, Message, ToolCall
 from schemas.errors import InputError, UsageError
+from stages.dedup import content_hash
 from training.chat.formats import FORMATS, FieldError
 from training.chat.reading import read_rows
 
@@ -33,13 +34,23 @@ class Record(NamedTuple):
 
     @property
     def answers(self) -> str:
-        """What the assistant says."""
+        """What the assistant says, and which tools it calls."""
         return self._all("assistant")
 
     @property
     def text(self) -> str:
-        """All messages."""
+        """All messages with their calls of tools. The tools themselves are left out: many records
+        share them, and they would drown what each says."""
         return self._all("system", "user", "assistant", "tool")
+
+    @property
+    def identity(self) -> str:
+        """32 hex digits, the same for records that say the same in the same roles, and have the
+        same tools and calls. Ids do not count; texts are compared as content_hash does."""
+        messages = self.conversation.messages if self.conversation else ()
+        told = [[m.role, content_hash(m.content), *map(_call, m.tool_calls)] for m in messages]
+        tools = self.conversation.tools if self.conversation else ()
+        return content_hash(json.dumps([told, tools], sort_keys=True))
 
     def _first(self, role: str) -> str:
         messages = self.conversation.messages if self.conversation else ()
@@ -47,7 +58,17 @@ class Record(NamedTuple):
 
     def _all(self, *roles: str) -> str:
         messages = self.conversation.messages if self.conversation else ()
-        return "\n".join(m.content for m in messages if m.role in roles and m.content)
+        parts = (part for m in messages if m.role in roles for part in _said(m))
+        return "\n".join(part for part in parts if part)
+
+
+def _said(message: Message) -> Iterator[str]:
+    yield message.content
+    yield from map(_call, message.tool_calls)
+
+
+def _call(call: ToolCall) -> str:
+    return f"{call.name} {json.dumps(call.arguments, sort_keys=True, ensure_ascii=False)}"
 
 
 def read_records(paths: Sequence[str | Path], format: str) -> Iterator[Record]:
