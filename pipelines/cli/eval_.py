@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipelines.cli.decoding import Device, Dtype, ModelFolder, TokenizerSpec
 from pipelines.cli.options import Json
 from pipelines.cli.placement import device_of, dtype_of, need_training_packages
 from pipelines.cli.terminal import to_json, visible
-from schemas.errors import OutputError, UsageError
+from schemas.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from training.evaluation.subject import Subject
@@ -136,6 +137,7 @@ def evaluate(
         seed=seed,
     )
     planned = _with_data(tasks, known, data or [], common)
+    _check_files(data or [], examples, output)
     subject = open_subject(
         model,
         device=device_of(device),
@@ -143,13 +145,19 @@ def evaluate(
         tokenizer=tokenizer,
         changes=changes or [],
     )
-    found = [(name, known[name].run(subject, options)) for name, options in planned]
-    if output is not None:
-        _write(output, found)
-    if as_json:
-        typer.echo(to_json(_as_dict(subject, found)))
-    else:
-        _show(subject, found)
+    found: list[tuple[str, Result]] = []
+    try:
+        for name, options in planned:
+            result = known[name].run(subject, options)
+            found.append((name, result))
+            if output is not None:
+                _write(output, name, result, more=len(found) > 1)
+    finally:
+        # Where a task fails, what those before it found is not lost.
+        if found and as_json:
+            typer.echo(to_json(_as_dict(subject, found)))
+        elif found:
+            _show(subject, found)
 
 
 def _with_data(
@@ -169,6 +177,36 @@ def _with_data(
     ]
 
 
+def _check_files(data: list[Path], examples: Path | None, output: Path | None) -> None:
+    """What can be said before a model is loaded. Raises InputError, OutputError, UsageError."""
+    named = [("--data", path) for path in data]
+    if examples is not None:
+        named.append(("--examples", examples))
+    for option, path in named:
+        if not path.exists():
+            raise InputError(f"{option} {path}: there is no such file")
+        if path.is_dir():
+            raise InputError(f"{option} {path}: is a folder; name a file")
+        if not os.access(path, os.R_OK):
+            raise InputError(f"{option} {path}: may not be read")
+    if examples is not None and any(path.samefile(examples) for path in data):
+        raise UsageError(
+            f"--examples {examples}: is the file of --data as well, so that answers would stand in "
+            "front of their questions; name another"
+        )
+    if output is None:
+        return
+    for option, path in named:
+        if output.exists() and output.samefile(path):
+            raise UsageError(f"--output {output}: would replace the file of {option}; name another")
+    if output.is_dir():
+        raise OutputError(f"--output {output}: is a folder; name a file")
+    if not output.parent.is_dir():
+        raise OutputError(f"--output {output}: there is no folder {output.parent}")
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise OutputError(f"--output {output}: may not be written")
+
+
 def _lengths(text: str | None) -> tuple[int, ...]:
     if text is None:
         return ()
@@ -181,14 +219,13 @@ def _lengths(text: str | None) -> tuple[int, ...]:
     return found
 
 
-def _write(path: Path, found: list[tuple[str, Result]]) -> None:
+def _write(path: Path, name: str, result: Result, *, more: bool) -> None:
+    """A line for each item, behind those of other tasks where there are `more`."""
     try:
-        with path.open("w", encoding="utf-8") as out:
-            for name, result in found:
-                out.writelines(
-                    json.dumps({"task": name, **row}, ensure_ascii=False) + "\n"
-                    for row in result.rows
-                )
+        with path.open("a" if more else "w", encoding="utf-8") as out:
+            out.writelines(
+                json.dumps({"task": name, **row}, ensure_ascii=False) + "\n" for row in result.rows
+            )
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 

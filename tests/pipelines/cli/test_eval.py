@@ -12,6 +12,7 @@ from model.decoder import Decoder
 from model.huggingface import save_huggingface
 from model.presets import preset
 from pipelines.cli.main import run
+from training.evaluation import subject
 from training.tokenizers import save_tokenizer
 
 QUESTIONS = [
@@ -114,7 +115,7 @@ def test_a_stretched_model_is_asked_beyond_its_window(
         (["-t", "passkey", "--lengths", "999"], 2, "has room for 256 tokens"),
         (["-t", "passkey", "--set", "dim=3"], 2, "--set dim"),
         (["-t", "multiple_choice", "-d", "absent.jsonl"], 1, "absent.jsonl"),
-        (["-t", "exact_match", "-d", "absent.jsonl"], 2, "no chat template"),
+        (["-t", "exact_match", "-d", "FOLDER/chats.jsonl"], 2, "no chat template"),
         (["-t", "passkey", "--dtype", "int8"], 2, "float32, bfloat16"),
         (["-t", "passkey", "--device", "abacus"], 2, "abacus"),
     ],
@@ -126,10 +127,76 @@ def test_what_cannot_be_is_said_in_one_line(
     folder: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    arguments = [argument.replace("FOLDER", str(folder)) for argument in arguments]
     assert run(["eval", str(folder), *arguments]) == code
     error = " ".join(capsys.readouterr().err.split())
     assert said in error
     assert "Traceback" not in error
+
+
+GSM8K = ["-t", "gsm8k", "-d", "FOLDER/problems.jsonl", "--shots", "1"]
+PASSKEY = ["-t", "passkey", "--lengths", "80"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["-t", "perplexity", "-d", "absent.jsonl"], 1, "--data absent.jsonl: there is no such"),
+        (["-t", "perplexity", "-d", "FOLDER"], 1, "is a folder; name a file"),
+        ([*GSM8K, "--examples", "absent.jsonl"], 1, "--examples absent.jsonl: there is no"),
+        ([*GSM8K, "--examples", "FOLDER/../FOLDERNAME/problems.jsonl"], 2, "file of --data as"),
+        ([*GSM8K, "--output", "FOLDER/problems.jsonl"], 2, "replace the file of --data"),
+        (
+            [*GSM8K, "--examples", "FOLDER/more.jsonl", "--output", "FOLDER/more.jsonl"],
+            2,
+            "replace the file of --examples",
+        ),
+        ([*PASSKEY, "--output", "FOLDER"], 1, "is a folder; name a file"),
+        ([*PASSKEY, "--output", "FOLDER/absent/items.jsonl"], 1, "there is no folder"),
+    ],
+)
+def test_files_are_looked_at_before_the_model(
+    arguments: list[str],
+    code: int,
+    said: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(*_: object, **__: object) -> None:
+        raise AssertionError("the model is loaded")
+
+    monkeypatch.setattr(subject, "open_subject", load)
+    (folder / "more.jsonl").write_text((folder / "problems.jsonl").read_text())
+    named = [one.replace("FOLDERNAME", folder.name) for one in arguments]
+    named = [one.replace("FOLDER", str(folder)) for one in named]
+    assert run(["eval", str(folder), *named]) == code
+    error = " ".join(capsys.readouterr().err.split())
+    assert said in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_task_that_fails_takes_nothing_from_those_before_it(
+    as_json: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"text": 3}\n')
+    arguments = [
+        *("-t", "multiple_choice", "-d", str(folder / "questions.jsonl")),
+        *("-t", "exact_match", "-d", str(folder / "chats.jsonl"), "--template", "plain"),
+        *("-t", "perplexity", "-d", str(bad), "--output", str(tmp_path / "items.jsonl")),
+        *(["--json"] if as_json else []),
+    ]
+    assert run(["eval", str(folder), *arguments]) == 1
+    shown = capsys.readouterr()
+    assert "record 1: text: 3 is no text" in " ".join(shown.err.split())
+    assert "acc_norm" in shown.out
+    if as_json:
+        names = [task["task"] for task in json.loads(shown.out)["tasks"]]
+        assert names == ["multiple_choice", "exact_match"]
+    rows = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    assert [row["task"] for row in rows] == ["multiple_choice"] * 2 + ["exact_match"]
 
 
 def test_a_bad_chat_record_is_named(
