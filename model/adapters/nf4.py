@@ -103,9 +103,11 @@ def _bitsandbytes_quantize(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _bitsandbytes_dequantize(codes: Tensor, scales: Tensor, shape: torch.Size) -> Tensor:
+    """As one row: blocks are counted over the whole tensor, but bitsandbytes 0.50.2 on CPUs with
+    AVX-512 takes wrong scales where rows are a multiple of 16 long and none of 64."""
     _load_bitsandbytes()
     found: Tensor = torch.ops.bitsandbytes.dequantize_4bit(
-        codes[:, None], scales, BLOCK, "nf4", shape, torch.float32
+        codes[:, None], scales, BLOCK, "nf4", torch.Size([shape.numel()]), torch.float32
     )
     return found.view(shape)
 
