@@ -84,7 +84,16 @@ def evaluate(
         str, typer.Option("--format", help="exact_match: messages, sharegpt or alpaca.")
     ] = "messages",
     template: Annotated[
-        str | None, typer.Option(help="exact_match: chat template; default: the model's own.")
+        str | None,
+        typer.Option(help="exact_match, gsm8k: chat template; default: the model's own."),
+    ] = None,
+    chat: Annotated[
+        bool | None,
+        typer.Option(
+            "--chat/--raw",
+            help="gsm8k: through the chat template, or not; default: where there is one.",
+            show_default=False,
+        ),
     ] = None,
     lengths: Annotated[
         str | None, typer.Option(help="passkey: tokens, such as 512,1024; default: the window.")
@@ -129,6 +138,7 @@ def evaluate(
         split=split,
         format=format,
         template=template,
+        chat=chat,
         lengths=_lengths(lengths),
         depths=depths,
         trials=trials,

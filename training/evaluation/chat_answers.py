@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from schemas.errors import InputError, UsageError
-from training.chat.formatter import find_formatter, open_formatter
+from schemas.errors import InputError
 from training.chat.reading import read_conversations
+from training.evaluation.chat_form import needed_chat_form
 from training.evaluation.exact_match import exact_match
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options, Result, share
@@ -19,13 +19,7 @@ def run(subject: Subject, options: Options) -> Result:
     UsageError where there is no template.
     """
     path = options.needs_data("a file of conversations")
-    if options.template is not None:
-        formatter = open_formatter(options.template, subject.tokenizer)
-    else:
-        found = find_formatter(subject.folder, subject.tokenizer)
-        if found is None:
-            raise UsageError(f"{subject.folder}: has no chat template: name one with --template")
-        formatter = found
+    formatter = needed_chat_form(subject, options.template)
     new = options.answer_tokens(subject)
     read = (one for _, one in read_conversations(path, options.format))
     try:

@@ -41,6 +41,9 @@ class Options:
     """Of chat records."""
     template: str | None = None
     """For conversations; default: the model's own."""
+    chat: bool | None = None
+    """Whether questions are put as a user's turn of a conversation; default: gsm8k does where there
+    is a template, lm-eval's tasks do not."""
     lengths: tuple[int, ...] = ()
     """Of pass key texts, in tokens; default: all of the model's window."""
     depths: int = 5

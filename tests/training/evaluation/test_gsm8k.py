@@ -2,18 +2,27 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.generate import generate
 from schemas.errors import InputError, UsageError
 from training.evaluation import gsm8k
+from training.evaluation.chat_form import chat_form
 from training.evaluation.final_number import flexible_number, same_number, strict_number
 from training.evaluation.gsm8k import Problem, cut, prompt, read_problems
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
 
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}]{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
 SOLUTIONS = [
     "2+2=<<2+2=4>>4 apples.\n#### 4",
     "So it is $1,234.50.",
@@ -93,6 +102,63 @@ def test_answers_of_a_batch_are_those_of_each_alone(subject: Subject, tmp_path: 
         assert found["answer"] == subject.tokenizer.decode(alone.tokens)
         assert found["expected"] == row["answer"][-len(found["expected"]) :]
         assert not found["strict"]
+
+
+@pytest.fixture
+def chatty(subject: Subject, byte_model: Path, tmp_path: Path) -> Subject:
+    """The same model with a chat template."""
+    folder = tmp_path / "chatty"
+    shutil.copytree(byte_model, folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return subject._replace(folder=folder)
+
+
+def test_a_chat_template_is_asked_through(chatty: Subject, tmp_path: Path) -> None:
+    rows = [{"question": f"{n} and <eos>?", "answer": f"so\n#### {n}"} for n in (1, 20)]
+    data = write(tmp_path / "q.jsonl", rows)
+    examples = write(tmp_path / "e.jsonl", [{"question": "a?", "answer": "b\n#### 1"}])
+    options = Options(data=data, examples=examples, shots=1, max_new_tokens=12)
+    result = gsm8k.run(chatty, options)
+    assert str(result.settings["chat_template"]).endswith("chat_template.jinja")
+    for row, found in zip(rows, result.rows, strict=True):
+        ids = [
+            *b"[user]Question: a?\nAnswer:[assistant]b\n#### 1",
+            *(256, *b"[user]Question: ", *row["question"].encode(), *b"\nAnswer:[assistant]"),
+        ]
+        (alone,) = generate(chatty.decoder, [ids], max_new_tokens=12, temperature=0, eos_id=256)
+        assert found["answer"] == cut(chatty.tokenizer.decode(alone.tokens))
+    raw = gsm8k.run(chatty, replace(options, chat=False))
+    assert raw.settings["chat_template"] is None
+    assert [row["answer"] for row in raw.rows] != [row["answer"] for row in result.rows]
+
+
+def test_a_template_may_be_named_or_needed(subject: Subject, tmp_path: Path) -> None:
+    data = write(tmp_path / "q.jsonl", [{"question": "1?", "answer": "#### 1"}])
+    options = Options(data=data, max_new_tokens=4)
+    assert gsm8k.run(subject, options).settings["chat_template"] is None
+    named = gsm8k.run(subject, replace(options, template="plain"))
+    assert named.settings["chat_template"] == "plain"
+    with pytest.raises(UsageError, match="has no chat template"):
+        gsm8k.run(subject, replace(options, chat=True))
+
+
+def test_every_stop_token_of_a_template_ends_an_answer(
+    chatty: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def seen(*_: object, **how: Any) -> list[str]:
+        asked.update(how)
+        return [""]
+
+    monkeypatch.setattr(gsm8k, "greedy_answers", seen)
+    formatter = chat_form(chatty, None)
+    assert formatter is not None
+    formatter.stop_ids = frozenset((7, 256))
+    monkeypatch.setattr(gsm8k, "chat_form", lambda *_: formatter)
+    data = write(tmp_path / "q.jsonl", [{"question": "1?", "answer": "#### 1"}])
+    gsm8k.run(chatty, Options(data=data, max_new_tokens=4))
+    assert asked["stop_ids"] == {7, 256}
 
 
 def test_examples_are_the_first_records(subject: Subject, tmp_path: Path) -> None:
