@@ -10,6 +10,7 @@ import xxhash
 
 from training.instruct.asking import Asker
 from training.instruct.config import GenerateConfig
+from training.instruct.methods.thoughts import without_thoughts
 from training.instruct.output import Output
 from training.instruct.requests import Answer, Request
 
@@ -54,8 +55,9 @@ class Workshop:
         )
 
     def ask(self, requests: Sequence[Request]) -> Iterator[Answer]:
-        """Answers in the order of the requests; raises as Asker.ask."""
-        return self._asker.ask(requests)
+        """Answers in the order of the requests, without thoughts; raises as Asker.ask."""
+        for answer in self._asker.ask(requests):
+            yield answer._replace(text=without_thoughts(answer.text))
 
     def _number(self, *purpose: str | int) -> int:
         text = "\0".join(map(str, (self.config.seed, *purpose)))

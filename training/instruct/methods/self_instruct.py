@@ -173,11 +173,10 @@ class _SelfInstruct:
                 return
 
     def _keep(self, task: _New, answer: Answer) -> None:
-        found = read_instances(answer.text, task.classification)
-        if answer.finish_reason == "length":
-            found = found[:-1]
-        if not found:
-            reason = "truncated" if answer.finish_reason == "length" else "no_instances"
+        cut = answer.finish_reason == "length"
+        found = read_instances(answer.text, task.classification, cut)
+        if cut or not found:
+            reason = "truncated" if cut else "no_instances"
             self._shop.output.reject(reason, instruction=task.text, answer=answer.text)
         kept = 0
         for number, instance in enumerate(found):

@@ -12,12 +12,27 @@ NEW_TASKS = 8
 """Tasks that one answer is asked for: Self-Instruct's prompts end at number 16 of which 8 are
 given."""
 
-_ITEM = re.compile(r"^\s*(?:task\s*)?(\d+)\s*[.):]\s*(.*)$", re.IGNORECASE)
-_INPUT = re.compile(r"^\s*input\s*:\s*", re.IGNORECASE | re.MULTILINE)
-_OUTPUT = re.compile(r"^\s*output\s*:\s*", re.IGNORECASE | re.MULTILINE)
-_LABEL = re.compile(r"^\s*(?:class\s+)?label\s*:\s*", re.IGNORECASE | re.MULTILINE)
-_EXAMPLE = re.compile(r"^\s*example\s*\d*\s*[:.]?\s*$", re.IGNORECASE | re.MULTILINE)
-_NO_INPUT = re.compile(r"^\W*(none|no input|n/?a|empty)?\W*$", re.IGNORECASE)
+_BOLD = r"(?:\*\*|__|\*)"
+
+
+def _head(name: str) -> re.Pattern[str]:
+    """`Input:` at the beginning of a line, in Markdown's bold or as its heading, too."""
+    bold = rf"{_BOLD}\s*{name}\s*(?::\s*{_BOLD}|{_BOLD}\s*:)"
+    return re.compile(rf"^\s*(?:#+\s*)?(?:{bold}|{name}\s*:)\s*", re.IGNORECASE | re.MULTILINE)
+
+
+_ITEM = re.compile(
+    rf"^\s*(?P<open>{_BOLD})?(?:task\s*)?\d+\s*(?P<within>{_BOLD})?[.):]\s*?"
+    rf"(?P<after>{_BOLD}(?=\s|$))?\s*(?P<text>.*)$",
+    re.IGNORECASE,
+)
+_INPUT, _OUTPUT, _LABEL = _head("input"), _head("output"), _head(r"(?:class\s+)?label")
+_EXAMPLE = re.compile(
+    rf"^\s*(?:#+\s*)?{_BOLD}?\s*example\s*\d*\s*[:.]?\s*{_BOLD}?\s*[:.]?\s*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_RULE_AT_END = re.compile(r"\n\s*-{3,}\s*\Z")
+_NO_INPUT = re.compile(r"\W*(?:none|no ?input|n/?a|empty)\W*|", re.IGNORECASE)
 
 
 class Instance(NamedTuple):
@@ -46,12 +61,18 @@ def read_tasks(answer: str, cut: bool) -> list[str]:
     for line in answer.splitlines():
         item = _ITEM.match(line)
         if item:
-            tasks.append([item.group(2)])
+            tasks.append([_text(item)])
         elif tasks and line.strip():
             tasks[-1].append(line)
     if cut:
         tasks = tasks[:-1]
     return [text for lines in tasks if (text := " ".join(" ".join(lines).split()))]
+
+
+def _text(item: re.Match[str]) -> str:
+    text = item["text"]
+    still_bold = item["open"] and not (item["within"] or item["after"])
+    return text.replace(item["open"], "", 1) if still_bold else text
 
 
 def ask_for_kind(task: str, examples: Sequence[SeedTask]) -> str:
@@ -67,9 +88,10 @@ def ask_for_kind(task: str, examples: Sequence[SeedTask]) -> str:
 
 
 def read_kind(answer: str) -> bool | None:
-    """Yes, no, or None for an answer that is neither."""
-    word = re.sub(r"[^a-z]", " ", answer.lower()).split()[:1]
-    return {"yes": True, "no": False}.get(word[0]) if word else None
+    """Yes, no, or None for an answer that is neither; `Answer:` may stand before it."""
+    words = re.sub(r"[^a-z]", " ", answer.lower()).split()
+    first = next((word for word in words if word not in ("the", "answer", "is")), "")
+    return {"yes": True, "no": False}.get(first)
 
 
 def ask_for_instances(
@@ -100,19 +122,21 @@ def ask_for_instances(
     return f"{shown}\n\nTask: {task}\n\n{wish}"
 
 
-def read_instances(answer: str, classification: bool) -> list[Instance]:
-    """Pairs of input and output in an answer."""
+def read_instances(answer: str, classification: bool, cut: bool = False) -> list[Instance]:
+    """Pairs of input and output in an answer; of one that was cut, without the last piece, since
+    nobody knows whether it is whole."""
     text = _EXAMPLE.sub("", answer)
     first, second = (_LABEL, _INPUT) if classification else (_INPUT, _OUTPUT)
     if not classification and not _INPUT.search(text):
         # A model that leaves a missing input out.
         text = _OUTPUT.sub("Input: None\nOutput: ", text)
+    pieces = first.split(text)[1:]
     instances = []
-    for part in first.split(text)[1:]:
-        sides = second.split(part, maxsplit=1)
+    for piece in pieces[:-1] if cut else pieces:
+        sides = second.split(piece, maxsplit=1)
         if len(sides) != 2:
             continue
-        left, right = (side.strip() for side in sides)
+        left, right = (_RULE_AT_END.sub("", side).strip() for side in sides)
         input, output = (right, left) if classification else (left, right)
-        instances.append(Instance("" if _NO_INPUT.match(input) else input, output))
+        instances.append(Instance("" if _NO_INPUT.fullmatch(input) else input, output))
     return instances
