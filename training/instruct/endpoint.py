@@ -116,8 +116,6 @@ class Endpoint:
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
         }
-        if request.stop:
-            body["stop"] = list(request.stop)
         if self._source.send_seed:
             body["seed"] = request.seed
         return body

@@ -51,12 +51,7 @@ class OwnModel:
         )
         tokens = found.tokens[:-1] if found.finish_reason == "stop" else found.tokens
         text = continuation(self._formatter.tokenizer, prompt, tokens)
-        reason = found.finish_reason
-        for stop in request.stop:
-            before, at, _ = text.partition(stop)
-            if at:
-                text, reason = before, "stop"
-        return Answer(text, reason, len(prompt), len(found.tokens))
+        return Answer(text, found.finish_reason, len(prompt), len(found.tokens))
 
     def close(self) -> None:
         """Nothing is held open."""

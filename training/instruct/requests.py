@@ -20,7 +20,6 @@ class Request(NamedTuple):
     temperature: float
     top_p: float
     max_tokens: int
-    stop: tuple[str, ...] = ()
 
     def key(self, identity: Mapping[str, str]) -> str:
         """32 hex digits that name the request to this generator, whoever asks and when."""

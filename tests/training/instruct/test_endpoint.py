@@ -17,7 +17,7 @@ from training.instruct.pace import Pace
 from training.instruct.requests import Answer, Request
 
 KEY = "sk-very-secret-0123456789"
-REQUEST = Request("Name a river.", 7, 0.5, 0.9, 32, ("\n\n",))
+REQUEST = Request("Name a river.", 7, 0.5, 0.9, 32)
 
 
 class Timer:
@@ -51,7 +51,6 @@ def test_a_question_and_its_answer() -> None:
             "temperature": 0.5,
             "top_p": 0.9,
             "max_tokens": 32,
-            "stop": ["\n\n"],
             "seed": 7,
         }
     ]

@@ -40,9 +40,7 @@ class Workshop:
         """A generator of its own for each purpose."""
         return random.Random(self._number(*purpose))
 
-    def request(
-        self, prompt: str, *purpose: str | int, stop: Sequence[str] = (), sure: bool = False
-    ) -> Request:
+    def request(self, prompt: str, *purpose: str | int, sure: bool = False) -> Request:
         """A request with a seed of its own; `sure`: the most probable answer, for decisions."""
         sampling = self.config.sampling
         return Request(
@@ -51,7 +49,6 @@ class Workshop:
             0.0 if sure else sampling.temperature,
             1.0 if sure else sampling.top_p,
             sampling.max_tokens,
-            tuple(stop),
         )
 
     def ask(self, requests: Sequence[Request]) -> Iterator[Answer]:
