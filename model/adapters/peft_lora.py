@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from model.adapters.lora import Factors
 from model.adapters.merged import Adapters
+from model.adapters.peft_keys import alpha_of, check_keys, rank_of
 from model.config import ModelConfig
 from model.huggingface.families import write_config
 from model.huggingface.names import is_stacked, their_names
@@ -99,28 +99,57 @@ def read_lora(folder: Path, shape: ModelConfig) -> tuple[dict[str, Any], Adapter
     """
     path = folder / PEFT_CONFIG
     keys = read_object(path)
-    _check_keys(keys, path)
-    layers = {theirs: ours for ours, theirs in _every_layer(shape).items()}
-    shapes = expected_shapes(shape)
+    check_keys(keys, path)
     stored = StoredPeft(folder)
+    ours = {theirs: layer for layer, theirs in _every_layer(shape).items()}
+    fields = _fields(stored, ours, expected_shapes(shape))
+    dora = bool(keys.get("use_dora"))
+    for layer, found in fields.items():
+        if "magnitude" in found and not dora:
+            raise InputError(
+                f"{stored.path}: {_name(layer, 'magnitude')}: use_dora is not set in {PEFT_CONFIG}"
+            )
+        if found != {"a", "b", *(["magnitude"] if dora else [])}:
+            raise InputError(f"{stored.path}: {layer} lacks a tensor of its adapter")
+        _check_rank(stored, layer, rank_of(layer, keys))
+    return keys, {ours[n]: partial(_read_factors, stored, n, keys, fields[n]) for n in fields}
+
+
+def _fields(
+    stored: StoredPeft, ours: Mapping[str, str], shapes: Mapping[str, torch.Size]
+) -> dict[str, set[str]]:
+    """Fields of `Factors` that there are, by the layers' names there."""
     fields: dict[str, set[str]] = {}
     for name, size in stored.shapes.items():
-        theirs, field = _split(name)
-        if theirs not in layers or field is None:
+        layer, field = _split(name)
+        if layer not in ours or field is None:
             raise InputError(f"{stored.path}: {name} has no place in this model")
-        outputs, inputs = shapes[f"{layers[theirs]}.weight"]
-        fits = {"a": size[1:] == [inputs], "b": size[:1] == [outputs], "magnitude": True}[field]
-        if not fits:
+        outputs, inputs = shapes[f"{ours[layer]}.weight"]
+        fits = {
+            "a": len(size) == 2 and size[1] == inputs,
+            "b": len(size) == 2 and size[0] == outputs,
+            "magnitude": size == [outputs],
+        }
+        if not fits[field]:
             raise InputError(
                 f"{stored.path}: {name} has the shape {size}, which does not fit a layer from "
                 f"{inputs} to {outputs} numbers: is it another model's?"
             )
-        fields.setdefault(theirs, set()).add(field)
-    wanted = {"a", "b", *(["magnitude"] if keys.get("use_dora") else [])}
-    for theirs, found in fields.items():
-        if found != wanted:
-            raise InputError(f"{stored.path}: {theirs} lacks a tensor of its adapter")
-    return keys, {layers[n]: partial(_read_factors, stored, n, keys, fields[n]) for n in fields}
+        fields.setdefault(layer, set()).add(field)
+    if not fields:
+        raise InputError(f"{stored.path}: holds no adapters")
+    return fields
+
+
+def _check_rank(stored: StoredPeft, layer: str, rank: int) -> None:
+    for field, axis in (("a", 0), ("b", 1)):
+        name = _name(layer, field)
+        found = stored.shapes[name][axis]
+        if found != rank:
+            raise InputError(
+                f"{stored.path}: {name} has rank {found}, {PEFT_CONFIG} says {rank} (r, "
+                "rank_pattern)"
+            )
 
 
 def _read_factors(stored: StoredPeft, name: str, keys: dict[str, Any], fields: set[str]) -> Factors:
@@ -129,44 +158,10 @@ def _read_factors(stored: StoredPeft, name: str, keys: dict[str, Any], fields: s
         for end, field in _KINDS.items()
         if field in fields
     }
-    alpha = _alpha_of(name, keys)
+    alpha = alpha_of(name, keys)
     rank = len(read["a"])
     scale = alpha / (math.sqrt(rank) if keys.get("use_rslora") else rank)
     return Factors(read["a"], read["b"], scale, None, read.get("magnitude"))
-
-
-def _alpha_of(name: str, keys: dict[str, Any]) -> float:
-    """Keys of alpha_pattern are expressions for names or their last parts (peft's
-    `get_pattern_key`)."""
-    for pattern, alpha in (keys.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
-            return float(alpha)
-    return float(keys["lora_alpha"])
-
-
-def _check_keys(keys: dict[str, Any], path: Path) -> None:
-    if keys.get("peft_type") != "LORA":
-        raise InputError(f"{path}: peft_type {keys.get('peft_type')!r}: only LORA is read here")
-    for name, plain in (
-        *(("bias", "none"), ("fan_in_fan_out", False), ("modules_to_save", None)),
-        *(("lora_bias", False), ("target_parameters", None), ("layer_replication", None)),
-        *(("trainable_token_indices", None), ("use_qalora", False)),
-    ):
-        if keys.get(name, plain) not in (plain, None, [], {}):
-            raise InputError(f"{path}: {name} {keys[name]!r} is not known here")
-    if not isinstance(keys.get("lora_alpha"), int | float):
-        raise InputError(f"{path}: lora_alpha is missing or no number")
-    for pattern, alpha in (keys.get("alpha_pattern") or {}).items():
-        if not isinstance(alpha, int | float) or not _is_expression(pattern):
-            raise InputError(f"{path}: alpha_pattern: {pattern!r}: {alpha!r} cannot be used")
-
-
-def _is_expression(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
 
 
 def _every_layer(shape: ModelConfig) -> dict[str, str]:
@@ -189,6 +184,12 @@ def _their_layers(shape: ModelConfig, layers: Iterable[str]) -> dict[str, str]:
         for layer in layers
         if not is_stacked(f"{layer}.weight")
     }
+
+
+def _name(layer: str, field: str) -> str:
+    """The name there of a layer's tensor."""
+    (end,) = (end for end, kind in _KINDS.items() if kind == field)
+    return f"{_PREFIX}{layer}.{end}"
 
 
 def _split(name: str) -> tuple[str, str | None]:

@@ -73,7 +73,17 @@ def read_virtual(folder: Path, shape: ModelConfig) -> tuple[PromptTuning, dict[s
     stored = StoredPeft(folder)
     if list(stored.shapes) != [_TENSOR]:
         raise InputError(f"{stored.path}: does not hold {_TENSOR} alone")
-    count, width = stored.shapes[_TENSOR]
+    found = stored.shapes[_TENSOR]
+    if len(found) != 2 or found[0] < 1:
+        raise InputError(
+            f"{stored.path}: {_TENSOR} has the shape {found}, not one of tokens and numbers"
+        )
+    count, width = found
+    if keys.get("num_virtual_tokens", count) != count:
+        raise InputError(
+            f"{stored.path}: {_TENSOR} has {count} tokens, {PEFT_CONFIG} says "
+            f"{keys['num_virtual_tokens']}"
+        )
     config = PromptTuning.model_validate({"kind": kind, "tokens": count})
     size = shape.kv_heads * shape.head_size
     wanted = shape.dim if kind == "prompt" else shape.n_layers * 2 * size
