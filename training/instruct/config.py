@@ -15,7 +15,7 @@ from training.config import read_tree
 
 KEYWORDS = (
     *("image", "images", "graph", "graphs", "picture", "pictures", "photo", "video"),
-    *("file", "files", "map", "maps", "draw", "plot", "audio"),
+    *("file", "files", "map", "maps", "draw", "plot", "audio", "go to"),
 )
 """What a model that reads and writes text cannot be asked for (Self-Instruct, arXiv 2212.10560,
 section 2.2 and its bootstrap_instructions.py; photo, video and audio are added here)."""
@@ -103,7 +103,8 @@ class SelfInstruct(Section):
     machine_examples: int = Field(2, ge=0)
     """In a prompt of 8 examples; more human ones while there are fewer machine-made."""
     rouge_l: float = Field(0.7, gt=0, le=1)
-    """An instruction stays when its ROUGE-L with every other is below."""
+    """An instruction stays when its ROUGE-L with every other is below: the paper's words;
+    bootstrap_instructions.py keeps what is at the limit, too."""
     keywords: tuple[str, ...] = KEYWORDS
     min_words: int = Field(4, ge=1)
     """bootstrap_instructions.py drops 3 words and fewer, and more than 150."""

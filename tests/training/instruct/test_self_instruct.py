@@ -83,3 +83,23 @@ def test_thoughts_of_a_model_are_not_read(tmp_path: Path) -> None:
         ("Square the given number", "2"),
     ]
     assert {row["reason"] for row in rejected} <= {"rouge_l"}
+
+
+def test_outputs_of_no_input_may_differ(tmp_path: Path) -> None:
+    text = "Input: None\nOutput: 4\n\nInput: None\nOutput: 9"
+    kept, _ = made(tmp_path, Scripted(Answer(text, "stop", 1, 1)))
+    assert [row["messages"][1]["content"] for row in kept] == ["4", "9"]
+
+
+def test_instances_that_contradict_each_other_go(tmp_path: Path) -> None:
+    text = "Input: 2\nOutput: 4\n\nInput: 2\nOutput: 5\n\nInput: 3\nOutput: 9"
+    kept, rejected = made(tmp_path, Scripted(Answer(text, "stop", 1, 1)))
+    assert [row["input"] for row in kept] == ["3"]
+    assert [row["reason"] for row in rejected].count("same_input_other_output") == 2
+
+
+def test_a_torn_instance_contradicts_nothing(tmp_path: Path) -> None:
+    text = "Input: 2\nOutput:\n\nInput: 2\nOutput: 4\n\nInput: the number:\nOutput: 9"
+    kept, rejected = made(tmp_path, Scripted(Answer(text, "stop", 1, 1)))
+    assert [row["messages"][1]["content"] for row in kept] == ["4"]
+    assert [row["reason"] for row in rejected][:2] == ["empty_output", "torn_input"]

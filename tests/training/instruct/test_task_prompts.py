@@ -118,6 +118,8 @@ def test_braces_in_a_task_stay_as_they_are() -> None:
 
 def test_elimination_words() -> None:
     assert copies_the_prompt("Here is the Rewritten Task: run") == "Rewritten Task"
+    assert copies_the_prompt("Solve a harder version of it") == "harder version"
     assert copies_the_prompt("Name a river") is None
+    assert copies_the_prompt("List what the new version of Python brings") is None
     assert says_nothing("... and the of it!")
     assert not says_nothing("42")

@@ -35,7 +35,8 @@ _SAME = (
     "Answer with Yes or No alone.\n\nFirst task:\n{before}\n\nSecond task:\n{after}\n\nAnswer:"
 )
 _COPIED = re.compile(
-    r"</?task>|\b(?:given|rewritten|new|harder|created|evolved) (?:task|prompt|version)\b",
+    r"</?task>|\b(?:(?:given|rewritten|new|harder|created|evolved) (?:task|prompt)"
+    r"|(?:rewritten|harder) version)\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")

@@ -124,7 +124,8 @@ class _SelfInstruct:
         if keyword:
             return "keyword", keyword.group()
         # bootstrap_instructions.py: models take "Write a program" as a wish for a program's text,
-        # and what begins with punctuation is a torn piece.
+        # and what begins with punctuation is a torn piece. It also drops what begins with a quote
+        # or with a letter beyond ASCII, for it makes English alone.
         if text.lower().startswith("write a program"):
             return "keyword", "write a program"
         if not text[0].isalnum() and text[0] not in "\"'“«(":
@@ -178,9 +179,9 @@ class _SelfInstruct:
         if cut or not found:
             reason = "truncated" if cut else "no_instances"
             self._shop.output.reject(reason, instruction=task.text, answer=answer.text)
-        kept = 0
+        kept, sound = 0, [instance for instance in found if _unsound(instance) is None]
         for number, instance in enumerate(found):
-            why = _complaint(instance, found[:number], found)
+            why = _unsound(instance) or _like_another(instance, found[:number], sound)
             if why is None and (kept >= self._settings.instances or self._shop.done):
                 why = "more_than_asked"
             if why is not None:
@@ -200,19 +201,29 @@ class _SelfInstruct:
             )
 
 
-def _complaint(
-    instance: Instance, before: Sequence[Instance], every: Sequence[Instance]
-) -> str | None:
-    """Why an instance goes (section 2.2, "Filtering and postprocessing")."""
+def _unsound(instance: Instance) -> str | None:
+    """Why an instance goes by itself (filter_invalid_instances of prepare_for_finetuning.py)."""
     if not instance.output:
         return "empty_output"
-    if instance.input and instance.input == instance.output:
+    if instance.input == instance.output:
         return "output_is_input"
-    if instance.output.endswith(":"):
-        return "torn_output"
+    for name, side in instance._asdict().items():
+        if side.endswith(":"):
+            return f"torn_{name}"
+    return None
+
+
+def _like_another(
+    instance: Instance, before: Sequence[Instance], sound: Sequence[Instance]
+) -> str | None:
+    """Why an instance goes for another one's sake (section 2.2, "Filtering and Postprocessing").
+    As in filter_duplicate_instances, outputs of no input may differ; that function drops all
+    instances of a task two of which contradict each other, the paper and this one those two."""
     if instance in before:
         return "duplicate_instance"
-    if any(o.input == instance.input and o.output != instance.output for o in every):
+    if instance.input and any(
+        other.input == instance.input and other.output != instance.output for other in sound
+    ):
         return "same_input_other_output"
     return None
 
