@@ -85,13 +85,16 @@ def evaluate(
     ] = "messages",
     template: Annotated[
         str | None,
-        typer.Option(help="exact_match, gsm8k: chat template; default: the model's own."),
+        typer.Option(
+            help="exact_match, gsm8k, lm_eval/NAME: chat template; default: the model's own."
+        ),
     ] = None,
     chat: Annotated[
         bool | None,
         typer.Option(
             "--chat/--raw",
-            help="gsm8k: through the chat template, or not; default: where there is one.",
+            help="gsm8k, lm_eval/NAME: through the chat template, or not; default: gsm8k where "
+            "there is one.",
             show_default=False,
         ),
     ] = None,

@@ -22,11 +22,14 @@ from lm_eval.models.utils import (
 from lm_eval.tasks import TaskManager
 
 from schemas.errors import InputError, UsageError
+from training.chat.formatter import ChatFormatter
 from training.evaluation.answers import greedy_answers
+from training.evaluation.chat_form import needed_chat_form
 from training.evaluation.likelihood import Request, likelihoods, request
 from training.evaluation.perplexity import windows
 from training.evaluation.subject import Subject
 from training.evaluation.task import Z_95, Figure, Options, Result
+from training.evaluation.templated_text import TemplatedText
 from training.tokenizers import prompt_tokens
 
 _GREEDY = frozenset(
@@ -53,21 +56,48 @@ class CorpusmillLM(LM):
     beginning, and rolling log-likelihoods begin with BOS, or EOS where there is none.
     """
 
-    def __init__(self, subject: Subject, batch_size: int = 32) -> None:
+    def __init__(
+        self, subject: Subject, batch_size: int = 32, formatter: ChatFormatter | None = None
+    ) -> None:
+        """With `formatter`, contexts are texts of its template: tell lm-eval
+        `apply_chat_template=True`."""
         super().__init__()
         self.subject = subject
         self.batch_size = batch_size
+        self._chat = None if formatter is None else TemplatedText(formatter)
 
     @property
     def tokenizer_name(self) -> str:
-        """For lm-eval's caches."""
-        return str(self.subject.folder)
+        """For lm-eval's caches, which are files."""
+        return str(self.subject.folder).replace("/", "__")
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The source of the template, where lm-eval is told to apply one; of several names it
+        knows none. Raises UsageError where there is none."""
+        return self._templated().formatter.template.source if chat_template else None
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The text of messages, see `TemplatedText.write`. Raises UsageError, InputError."""
+        return self._templated().write(chat_history, generation_prompt=add_generation_prompt)
+
+    def _templated(self) -> TemplatedText:
+        if self._chat is None:
+            raise UsageError("apply_chat_template needs CorpusmillLM(..., formatter=...)")
+        return self._chat
 
     def loglikelihood(self, requests: Sequence[Instance]) -> list[tuple[float, bool]]:
         """(sum of log-probabilities, whether it is the greedy text) of (context, continuation)."""
         subject = self.subject
         asked = [
-            request(subject.tokenizer, *instance.args, bos=subject.bos) for instance in requests
+            request(
+                subject.tokenizer,
+                *instance.args,
+                bos=subject.bos and self._chat is None,
+                encode=None if self._chat is None else self._chat.tokens,
+            )
+            for instance in requests
         ]
         found = likelihoods(subject.decoder, asked, self.batch_size)
         return [(one.logprob, one.greedy) for one in found]
@@ -140,13 +170,18 @@ class CorpusmillLM(LM):
         """What the model writes after each, whatever the texts say that end an answer."""
         words = self.subject.tokenizer
         room = self.subject.decoder.longest - count
-        prompts = [prompt_tokens(words, text, bos=self.subject.bos)[-room:] for text in contexts]
+        if self._chat is None:
+            stop_ids = frozenset((words.eos_id,))
+            prompts = [prompt_tokens(words, text, bos=self.subject.bos) for text in contexts]
+        else:
+            stop_ids = self._chat.formatter.stop_ids
+            prompts = [self._chat.tokens(text) or [words.eos_id] for text in contexts]
         return greedy_answers(
             self.subject.decoder,
             words,
-            prompts,
+            [prompt[-room:] for prompt in prompts],
             max_new_tokens=count,
-            stop_ids={words.eos_id},
+            stop_ids=stop_ids,
             batch_size=self.batch_size,
         )
 
@@ -155,15 +190,18 @@ def run(name: str, subject: Subject, options: Options) -> Result:
     """lm-eval's task `name` on our decoder; `include` is a folder of further task files (YAML).
 
     Its figures are as it names them, with its filter behind a slash where it has one. Intervals of
-    its averages are 1.96 standard errors wide on both sides, as it computes those. Raises
-    InputError for a task that is not known.
+    its averages are 1.96 standard errors wide on both sides, as it computes those. Where `chat` is
+    True, questions go through the chat template, each example as a turn. Raises InputError for a
+    task that is not known, UsageError where there is no template.
     """
+    formatter = needed_chat_form(subject, options.template) if options.chat else None
     found = simple_evaluate(
-        model=CorpusmillLM(subject, options.batch_size),
+        model=CorpusmillLM(subject, options.batch_size, formatter),
         tasks=[name],
         task_manager=_manager(name, options.include),
         limit=options.limit,
         num_fewshot=options.shots,
+        apply_chat_template=formatter is not None,
         log_samples=True,
     )
     results, samples = found["results"], found["samples"]
@@ -177,7 +215,9 @@ def run(name: str, subject: Subject, options: Options) -> Result:
         for task, values in results.items()
         for figure in _figures("" if task == name else task, values, len(samples.get(task, rows)))
     ]
-    return Result(figures, len(rows), {"lm_eval": version("lm_eval")}, rows)
+    template = None if formatter is None else formatter.template.name
+    settings = {"lm_eval": version("lm_eval"), "chat_template": template}
+    return Result(figures, len(rows), settings, rows)
 
 
 def _manager(name: str, include: Path | None) -> TaskManager:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,21 +43,30 @@ class _Group(NamedTuple):
     numbers: list[int]
 
 
-def request(tokenizer: Tokenizer, context: str, continuation: str, *, bos: bool = False) -> Request:
+def request(
+    tokenizer: Tokenizer,
+    context: str,
+    continuation: str,
+    *,
+    bos: bool = False,
+    encode: Callable[[str], list[int]] | None = None,
+) -> Request:
     """The tokens of a context and of what follows, cut where lm-eval cuts them: spaces at the end
     of the context belong to the continuation, whose tokens are what the whole text has beyond
-    those of the context. An empty context is BOS, or EOS where there is no BOS.
+    those of the context. An empty context is BOS, or EOS where there is no BOS. `encode` makes
+    tokens in the tokenizer's place.
 
     Raises InputError for a continuation of no tokens.
     """
+    cut = encode or (lambda text: tokenizer.encode(text).tolist())
     stripped = context.rstrip()
     continuation = context[len(stripped) :] + continuation
     first = tokenizer.eos_id if tokenizer.bos_id is None else tokenizer.bos_id
     if not stripped and not context:
-        before, after = [first], tokenizer.encode(continuation).tolist()
+        before, after = [first], cut(continuation)
     else:
-        before = tokenizer.encode(stripped).tolist()
-        after = tokenizer.encode(stripped + continuation).tolist()[len(before) :]
+        before = cut(stripped)
+        after = cut(stripped + continuation)[len(before) :]
         if (bos and tokenizer.bos_id is not None) or not before:
             before = [first, *before]
     if not after:

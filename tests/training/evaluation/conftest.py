@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,12 @@ from model.huggingface import save_huggingface
 from model.presets import preset
 from training.evaluation.subject import Subject, open_subject
 from training.tokenizers import save_tokenizer
+
+TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}]{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +34,12 @@ def byte_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def subject(byte_model: Path) -> Subject:
     return open_subject(byte_model)
+
+
+@pytest.fixture
+def chatty(subject: Subject, byte_model: Path, tmp_path: Path) -> Subject:
+    """The same model with a chat template."""
+    folder = tmp_path / "chatty"
+    shutil.copytree(byte_model, folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return subject._replace(folder=folder)

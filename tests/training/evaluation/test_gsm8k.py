@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,6 @@ from training.evaluation.gsm8k import Problem, cut, prompt, read_problems
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
 
-TEMPLATE = (
-    "{% for message in messages %}[{{ message.role }}]{{ message.content }}"
-    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}[assistant]{% endif %}"
-)
 SOLUTIONS = [
     "2+2=<<2+2=4>>4 apples.\n#### 4",
     "So it is $1,234.50.",
@@ -102,15 +96,6 @@ def test_answers_of_a_batch_are_those_of_each_alone(subject: Subject, tmp_path: 
         assert found["answer"] == subject.tokenizer.decode(alone.tokens)
         assert found["expected"] == row["answer"][-len(found["expected"]) :]
         assert not found["strict"]
-
-
-@pytest.fixture
-def chatty(subject: Subject, byte_model: Path, tmp_path: Path) -> Subject:
-    """The same model with a chat template."""
-    folder = tmp_path / "chatty"
-    shutil.copytree(byte_model, folder)
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    return subject._replace(folder=folder)
 
 
 def test_a_chat_template_is_asked_through(chatty: Subject, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ beside lm-eval's."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.errors import UsageError
 from training.evaluation import gsm8k, multiple_choice
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
@@ -92,34 +94,38 @@ def test_greedy_answers_agree(subject: Subject, folder: Path) -> None:
     assert said == [row["answer"] for row in ours.rows]
 
 
-def test_equals_lm_evals_model_for_transformers(
-    subject: Subject, tmp_path: Path, folder: Path
-) -> None:
-    """The folder that an export writes, in its backend `hf`, and in ours."""
-    from lm_eval.api.instance import Instance
+def exported(subject: Subject, folder: Path) -> Any:
+    """The folder that an export writes, in lm-eval's backend `hf`."""
     from lm_eval.models.huggingface import HFLM
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
     from model.huggingface import save_huggingface
-    from training.evaluation.harness import CorpusmillLM
     from training.tokenizers.exporting import export_tokenizer
 
-    export_tokenizer(subject.folder, tmp_path)
+    folder.mkdir(exist_ok=True)
+    export_tokenizer(subject.folder, folder)
     decoder = subject.decoder
-    save_huggingface(
-        decoder.config, decoder.state_dict(), tmp_path, eos_id=subject.tokenizer.eos_id
-    )
-    theirs = HFLM(
-        pretrained=AutoModelForCausalLM.from_pretrained(tmp_path),
-        tokenizer=PreTrainedTokenizerFast.from_pretrained(tmp_path),
+    save_huggingface(decoder.config, decoder.state_dict(), folder, eos_id=subject.tokenizer.eos_id)
+    return HFLM(
+        pretrained=AutoModelForCausalLM.from_pretrained(folder),
+        tokenizer=PreTrainedTokenizerFast.from_pretrained(folder),
         device="cpu",
         batch_size=4,
     )
-    ours = CorpusmillLM(subject)
 
-    def asked(kind: Any, *arguments: tuple[Any, ...]) -> list[Instance]:
-        return [Instance(kind, {}, one, number) for number, one in enumerate(arguments)]
 
+def asked(kind: Any, *arguments: tuple[Any, ...]) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    return [Instance(kind, {}, one, number) for number, one in enumerate(arguments)]
+
+
+def test_equals_lm_evals_model_for_transformers(
+    subject: Subject, tmp_path: Path, folder: Path
+) -> None:
+    from training.evaluation.harness import CorpusmillLM
+
+    theirs, ours = exported(subject, tmp_path), CorpusmillLM(subject)
     pairs = asked(
         "loglikelihood", ("The sky is", " blue"), ("The sky is ", "red"), ("", "x y"),
         ("word " * 70, " end"),
@@ -134,6 +140,66 @@ def test_equals_lm_evals_model_for_transformers(
     settings = {"until": ["e"], "do_sample": False, "max_gen_toks": 10}
     prompts = asked("generate_until", ("The sky", settings), ("word " * 70, settings))
     assert ours.generate_until(prompts) == theirs.generate_until(prompts)
+
+
+def test_conversations_equal_those_of_lm_evals_model(
+    chatty: Subject, tmp_path: Path, folder: Path
+) -> None:
+    """Texts, log-likelihoods and greedy answers through the exported chat template."""
+    from training.evaluation.chat_form import chat_form
+    from training.evaluation.harness import CorpusmillLM
+
+    theirs = exported(chatty, tmp_path / "hf")
+    ours = CorpusmillLM(chatty, formatter=chat_form(chatty, None))
+    history = [
+        {"role": "system", "content": "Be brief. "},
+        {"role": "user", "content": "What is wet?\nAnswer:"},
+        {"role": "assistant", "content": "Water"},
+        {"role": "user", "content": "And hot <eos>?"},
+    ]
+    begun = [*history, {"role": "assistant", "content": "It is "}]
+    texts = [ours.apply_chat_template(history), ours.apply_chat_template(begun, False)]
+    assert texts == [theirs.apply_chat_template(history), theirs.apply_chat_template(begun, False)]
+    assert texts[0].endswith("[assistant]")
+    assert texts[1].endswith("[assistant]It is ")
+    pairs = asked("loglikelihood", *((text, end) for text in texts for end in ("fire", " a sun")))
+    for mine, other in zip(ours.loglikelihood(pairs), theirs.loglikelihood(pairs), strict=True):
+        assert mine == (pytest.approx(other[0], rel=1e-4), other[1])
+    prompts = asked("generate_until", *((text, {"max_gen_toks": 10}) for text in texts))
+    assert ours.generate_until(prompts) == theirs.generate_until(prompts)
+    assert ours.chat_template(True) == theirs.chat_template(True)
+    assert ours.chat_template(False) is None
+    assert "/" not in ours.tokenizer_name
+
+
+def test_a_task_goes_through_the_chat_template_where_asked(
+    chatty: Subject, subject: Subject, folder: Path
+) -> None:
+    task = find_task("lm_eval/local_numbers")
+    options = Options(include=folder, shots=0)
+    plain, chat = task.run(chatty, options), task.run(chatty, replace(options, chat=True))
+    assert plain.settings["chat_template"] is None
+    assert str(chat.settings["chat_template"]).endswith("chat_template.jinja")
+    with pytest.raises(UsageError, match="has no chat template"):
+        task.run(subject, replace(options, chat=True))
+
+
+def test_greedy_answers_agree_through_a_chat_template(chatty: Subject, folder: Path) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    from training.evaluation.chat_form import chat_form
+    from training.evaluation.harness import CorpusmillLM
+
+    manager = TaskManager(include_path=str(folder), include_defaults=False)
+    lm = CorpusmillLM(chatty, formatter=chat_form(chatty, None))
+    found: Any = simple_evaluate(
+        model=lm, tasks=["local_numbers"], task_manager=manager, apply_chat_template=True
+    )
+    said = [sample["resps"][0][0] for sample in found["samples"]["local_numbers"]]
+    ours = gsm8k.run(chatty, Options(data=folder / "numbers.jsonl", max_new_tokens=12))
+    assert said == [row["answer"] for row in ours.rows]
+    assert ours.settings["chat_template"]
 
 
 def written(subject: Subject, settings: dict[str, Any]) -> str:
@@ -186,8 +252,6 @@ def test_generation_settings_are_read_as_lm_eval_reads_them(subject: Subject) ->
 def test_generation_settings_that_cannot_be_are_named(
     settings: dict[str, Any], said: str, subject: Subject
 ) -> None:
-    from schemas.errors import UsageError
-
     with pytest.raises(UsageError, match=said) as caught:
         written(subject, settings)
     assert "\n" not in str(caught.value)
