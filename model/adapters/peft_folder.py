@@ -11,6 +11,7 @@ from model.adapters.peft_lora import PEFT_CONFIG, read_lora
 from model.adapters.peft_virtual import PREFIX, PROMPT, read_virtual
 from model.adapters.prompted import PromptedWeights
 from model.adapters.record import Opener
+from model.huggingface.reading import CONFIG
 from model.huggingface.safetensors_folder import read_object
 from model.weights import Weights
 from schemas.errors import InputError
@@ -37,6 +38,11 @@ def base_of(folder: Path) -> Path:
         raise InputError(
             f"{path}: base_model_name_or_path {named!r} is no folder here; name the folder of the "
             "model there"
+        )
+    if Path(named).samefile(folder) and not (folder / CONFIG).exists():
+        raise InputError(
+            f"{path}: base_model_name_or_path {named!r} holds adapters, no model; name the folder "
+            "of the model there"
         )
     return Path(named)
 

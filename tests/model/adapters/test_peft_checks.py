@@ -20,6 +20,7 @@ from model.adapters.peft_lora import read_lora, write_lora
 from model.adapters.peft_virtual import read_virtual, write_virtual
 from model.adapters.virtual import virtual_shapes
 from model.config import ModelConfig
+from model.pretrained import open_weights
 from schemas.errors import InputError
 
 SHAPE = ModelConfig(vocab_size=9, dim=16, n_layers=2, n_heads=4, n_kv_heads=2)
@@ -168,6 +169,15 @@ def test_keys_of_training_are_read_over(tmp_path: Path, changed: dict[str, Any])
     write(tmp_path)
     with_keys(tmp_path, **changed)
     assert read_lora(tmp_path, SHAPE)[1].keys() == {"layers.1.attention.k_proj"}
+
+
+def test_an_adapter_that_names_itself_as_its_base_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path)
+    with_keys(tmp_path, base_model_name_or_path=str(link))
+    with pytest.raises(InputError, match="holds adapters, no model"):
+        open_weights(tmp_path)
 
 
 def test_every_option_of_peft_is_known() -> None:
