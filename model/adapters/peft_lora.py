@@ -30,6 +30,9 @@ PEFT_TENSORS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _KINDS = {"lora_A.weight": "a", "lora_B.weight": "b", "lora_magnitude_vector": "magnitude"}
 """Ends of names there, and the fields of `Factors`."""
+_OF_TRAINING = ".lora_velora_embed"
+"""What VeLoRA keeps for its backward pass; forward it is LoRA."""
+_ENDS_OF_MODEL = (f"{_PREFIX}lm_head.", f"{_PREFIX}model.embed_tokens.")
 
 
 def write_lora(
@@ -121,7 +124,14 @@ def _fields(
     """Fields of `Factors` that there are, by the layers' names there."""
     fields: dict[str, set[str]] = {}
     for name, size in stored.shapes.items():
+        if name.endswith(_OF_TRAINING):
+            continue
         layer, field = _split(name)
+        if name.startswith(_ENDS_OF_MODEL):
+            raise InputError(
+                f"{stored.path}: {name} is of embedding or head; only linear layers of attention "
+                "and feed-forward are read"
+            )
         if layer not in ours or field is None:
             raise InputError(f"{stored.path}: {name} has no place in this model")
         outputs, inputs = shapes[f"{ours[layer]}.weight"]

@@ -129,8 +129,21 @@ def test_attention_of_a_sparse_model_is_adapted(tmp_path: Path, family: str) -> 
         {"use_rslora": True, "target_modules": ["q_proj", "v_proj"]},
         {"use_dora": True},
         {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.up_proj": 5}},
+        {
+            "rank_pattern": {r"^model\.layers\.0\.self_attn\.q_proj": 5, "q_proj": 2},
+            "alpha_pattern": {r".*\.1\..*proj": 5, "up_proj": 1.5},
+            "use_rslora": True,
+            "use_dora": True,
+        },
+        {"layers_to_transform": [0, 2], "layers_pattern": "layers"},
+        {"exclude_modules": r".*layers\.1.*", "fan_in_fan_out": True},
+        {"target_modules": "all-linear"},
+        {"velora_config": {"num_groups": 4}},
     ],
-    ids=["lora", "rslora", "dora", "patterns"],
+    ids=[
+        *("lora", "rslora", "dora", "patterns", "expressions", "layers", "excluded", "all-linear"),
+        "velora",
+    ],
 )
 def test_what_peft_wrote_is_merged(base: Path, tmp_path: Path, keys: dict[str, Any]) -> None:
     from transformers import AutoModelForCausalLM
@@ -290,6 +303,35 @@ def test_other_adapters_are_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InputError, match=message) as error:
         read_lora(place, decoder.config)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"target_modules": ["q_proj", "lm_head"]}, r"lm_head\..* is of embedding or head"),
+        ({"target_modules": ["q_proj", "embed_tokens"]}, "embed_tokens.* is of embedding or head"),
+        ({"modules_to_save": ["lm_head"]}, r"modules_to_save \['lm_head'\] is not known"),
+        ({"bias": "lora_only"}, "bias 'lora_only' is not known"),
+        ({"lora_bias": True}, "lora_bias True is not known"),
+        ({"trainable_token_indices": [1]}, r"trainable_token_indices \[1\] is not known"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa' belongs to a base that"),
+        ({"alora_invocation_tokens": [3]}, r"alora_invocation_tokens \[3\] is not known"),
+    ],
+    ids=str,
+)
+def test_what_peft_wrote_beyond_linear_layers_is_refused(
+    tmp_path: Path, keys: dict[str, Any], message: str
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    changes = {"tie_word_embeddings": True, "attention_bias": True}
+    theirs("llama", changes).save_pretrained(tmp_path / "base")
+    config = peft.LoraConfig(**({"target_modules": ["q_proj"], "task_type": "CAUSAL_LM"} | keys))
+    model = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), config)
+    model.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(InputError, match=message) as error:
+        read_lora(tmp_path / "adapter", HuggingFaceWeights(tmp_path / "base").config)
     assert "\n" not in str(error.value)
 
 
