@@ -117,9 +117,9 @@ def _document(source: str, text: str, subject: Subject, place: str) -> Document:
     if subject.bos and bos is not None:
         return Document(source, [bos, *tokens], 1, size)
     if tokens:
-        # A piece may stand for a space that SentencePiece has put before the text itself.
+        # A piece may hold a space that SentencePiece has put before the text, or nothing else.
         lead = subject.tokenizer.decode(tokens[:1])
-        known = bool(lead) and text.startswith(lead)
+        known = text.startswith(lead)
         size -= len(lead.encode()) if known else int(_byte_lengths(subject)[tokens[0]])
     return Document(source, tokens, 1, size)
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import InputError, UsageError
+from tests.training.tokenizers.test_tokenizers import sentencepiece_file
 from training.data.shards import ShardReader
 from training.data.text import write_text_shards
-from training.evaluation.perplexity import run, windows
+from training.evaluation.perplexity import read_documents, run, windows
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
 from training.tokenizers import load_tokenizer
@@ -89,6 +90,19 @@ def test_a_text_file_is_one_document(subject: Subject, tmp_path: Path) -> None:
     second = run(subject, Options(data=tmp_path / "t.jsonl"))
     assert first.figures == second.figures
     assert first.items == 1
+
+
+@pytest.mark.parametrize("text", ["some words", "日本 words", " some", "  x", "漢 more"])
+def test_bytes_of_what_is_scored_are_counted(text: str, subject: Subject, tmp_path: Path) -> None:
+    """The space that SentencePiece puts in front of a text may be a token of its own: it is none
+    of the text's bytes."""
+    words = load_tokenizer(sentencepiece_file(tmp_path))
+    tokens = words.encode(text)
+    (found,) = read_documents(
+        write(tmp_path / "t.jsonl", [text]), subject._replace(tokenizer=words), Options()
+    )
+    assert found.tokens == tokens.tolist()
+    assert found.size == words.byte_lengths()[tokens[1:]].sum()
 
 
 @torch.no_grad()
