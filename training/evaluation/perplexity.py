@@ -96,7 +96,8 @@ def read_documents(path: Path, subject: Subject, options: Options) -> Iterator[D
         return
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         try:
-            text = path.read_text("utf-8")
+            # Not read_text, which makes one character of "\r\n".
+            text = path.read_bytes().decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path}: cannot be read as UTF-8: {error}") from error
         yield _document(path.name, text, subject, str(path))

@@ -92,6 +92,13 @@ def test_a_text_file_is_one_document(subject: Subject, tmp_path: Path) -> None:
     assert first.items == 1
 
 
+def test_a_text_file_is_taken_as_it_is(subject: Subject, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes(b"one\r\ntwo\r\n")
+    (found,) = read_documents(tmp_path / "t.txt", subject, Options())
+    assert bytes(found.tokens) == b"one\r\ntwo\r\n"
+    assert found.size == 9
+
+
 @pytest.mark.parametrize("text", ["some words", "日本 words", " some", "  x", "漢 more"])
 def test_bytes_of_what_is_scored_are_counted(text: str, subject: Subject, tmp_path: Path) -> None:
     """The space that SentencePiece puts in front of a text may be a token of its own: it is none
