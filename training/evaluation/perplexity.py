@@ -134,13 +134,13 @@ def _of_shards(path: Path, subject: Subject, options: Options) -> Iterator[Docum
             f"{path}: its tokens are of a vocabulary of {reader.manifest.vocab_size}, the model's "
             f"tokenizer has {subject.tokenizer.vocab_size}"
         )
-    lengths = _byte_lengths(subject)
+    lengths, bos = _byte_lengths(subject), subject.tokenizer.bos_id
     names = read_sources(reader, options.split)
     for number, ids in enumerate(reader.documents(options.split)):
         if number == options.limit:
             return
         tokens = ids.tolist()
-        first = [subject.tokenizer.bos_id] if subject.bos and subject.tokenizer.bos_id else []
+        first = [bos] if subject.bos and bos is not None else []
         scored = np.asarray(tokens if first else tokens[1:], dtype=np.int64)
         yield Document(str(names[number]), [*first, *tokens], 1, int(lengths[scored].sum()))
 

@@ -147,6 +147,19 @@ def test_bos_makes_the_first_token_a_target(subject: Subject, tmp_path: Path) ->
     assert result.figures[-1].count == 3
 
 
+def test_a_bos_of_id_0_begins_documents_of_shards(subject: Subject, tmp_path: Path) -> None:
+    source = write(tmp_path / "t.jsonl", [f"document {n}" for n in range(8)])
+    manifest = write_text_shards(
+        [source], tmp_path / "shards", load_tokenizer("byte"), None, validation_fraction=0.5
+    )
+    words = load_tokenizer("byte")
+    words.bos_id = 0
+    opened = subject._replace(bos=True, tokenizer=words)
+    for found in read_documents(manifest, opened, Options()):
+        assert found.tokens[:2] == [0, ord("d")]
+        assert found.size == len("document 1")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
