@@ -25,7 +25,7 @@ from schemas.errors import InputError, UsageError
 from training.chat.formatter import ChatFormatter
 from training.evaluation.answers import greedy_answers
 from training.evaluation.chat_form import needed_chat_form
-from training.evaluation.likelihood import Request, likelihoods, request
+from training.evaluation.likelihood import Request, likelihoods, numbers_only, request
 from training.evaluation.perplexity import windows
 from training.evaluation.subject import Subject
 from training.evaluation.task import Z_95, Figure, Options, Result
@@ -99,7 +99,7 @@ class CorpusmillLM(LM):
             )
             for instance in requests
         ]
-        found = likelihoods(subject.decoder, asked, self.batch_size)
+        found = numbers_only(likelihoods(subject.decoder, asked, self.batch_size))
         return [(one.logprob, one.greedy) for one in found]
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
@@ -117,9 +117,8 @@ class CorpusmillLM(LM):
                 asked.append(Request(tuple(context), tuple(tokens[window.first : window.end])))
                 owners.append(number)
         sums = np.zeros(len(requests))
-        for owner, one in zip(
-            owners, likelihoods(subject.decoder, asked, self.batch_size), strict=True
-        ):
+        found = numbers_only(likelihoods(subject.decoder, asked, self.batch_size))
+        for owner, one in zip(owners, found, strict=True):
             sums[owner] += one.logprob
         return [float(total) for total in sums]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -96,6 +97,16 @@ def likelihoods(
             for number, (logprob, greedy) in zip(numbers, sums, strict=True):
                 found[number] = Likelihood(logprob, greedy, len(fitting[number].continuation))
     return [one for one in found if one is not None]
+
+
+def numbers_only(found: list[Likelihood]) -> list[Likelihood]:
+    """The same. Raises InputError where one is NaN, with which a choice would be ranked as any."""
+    if any(math.isnan(one.logprob) for one in found):
+        raise InputError(
+            "the model gives NaN for probabilities: its weights hold NaN, or are too large for "
+            "the type that it computes in (--dtype)"
+        )
+    return found
 
 
 def _fitting(number: int, one: Request, longest: int) -> Request:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from schemas.errors import InputError
-from training.evaluation.likelihood import Likelihood, likelihoods, request
+from training.evaluation.likelihood import Likelihood, likelihoods, numbers_only, request
 from training.evaluation.records import choice_field, read_records, text_field, texts_field
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options, Result, share
@@ -65,7 +65,7 @@ def answer(
                     f"has room for {subject.decoder.longest}"
                 )
             requests.append(one)
-    found = iter(likelihoods(subject.decoder, requests, batch_size))
+    found = iter(numbers_only(likelihoods(subject.decoder, requests, batch_size)))
     return [[next(found) for _ in question.choices] for _, question in asked]
 
 

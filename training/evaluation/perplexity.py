@@ -12,7 +12,7 @@ import numpy as np
 from schemas.errors import InputError, UsageError
 from training.data.origin import read_sources
 from training.data.shards import ShardReader
-from training.evaluation.likelihood import Request, likelihoods
+from training.evaluation.likelihood import Request, likelihoods, numbers_only
 from training.evaluation.records import read_records, text_field
 from training.evaluation.subject import Subject
 from training.evaluation.task import Figure, Options, Result
@@ -175,7 +175,7 @@ def _scored(
             requests.append(Request(tuple(context), tuple(rest)))
             owners.append(number)
     nats, counts = [0.0] * len(documents), [0] * len(documents)
-    found = likelihoods(subject.decoder, requests, batch_size)
+    found = numbers_only(likelihoods(subject.decoder, requests, batch_size))
     for owner, one in zip(owners, found, strict=True):
         nats[owner] -= one.logprob
         counts[owner] += one.tokens

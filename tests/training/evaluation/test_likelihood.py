@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from model.decoder import Decoder
 from schemas.errors import InputError
 from tests.model.test_cache import SHAPES, decoder_of
 from training.evaluation.likelihood import Likelihood, Request, likelihoods, request
+from training.evaluation.subject import Subject
+from training.evaluation.task import Options
+from training.evaluation.tasks import TASKS
 from training.tokenizers import load_tokenizer
 
 DYNAMIC = {"rope": {"scaling": "dynamic", "factor": 2.0, "original_len": 8}}
@@ -98,3 +103,15 @@ def test_spaces_go_to_the_continuation_and_an_empty_context_is_eos() -> None:
     assert request(words, "a", "b", bos=True) == (tuple(b"a"), tuple(b"b"))
     with pytest.raises(InputError, match="adds no token"):
         request(words, "ab", "")
+
+
+def test_a_model_that_gives_nan_is_not_ranked(subject: Subject, tmp_path: Path) -> None:
+    broken = Decoder(subject.decoder.config)
+    with torch.no_grad():
+        for parameter in broken.parameters():
+            parameter.fill_(float("nan"))
+    row = {"text": "some text", "question": "?", "choices": ["a", "b"], "answer": 0}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row))
+    for task in ("perplexity", "multiple_choice"):
+        with pytest.raises(InputError, match="gives NaN for probabilities"):
+            TASKS[task].run(subject._replace(decoder=broken), Options(data=tmp_path / "t.jsonl"))
