@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -18,8 +17,9 @@ from model.config import ModelConfig
 from model.huggingface.families import write_config
 from model.huggingface.reading import CONFIG as HF_CONFIG
 from model.pretrained import open_weights
-from model.weights import expected_shapes
+from model.weights import Weights
 from schemas.errors import InputError, UsageError
+from training.checkpoint.folder import CheckpointRef
 from training.checkpoint.huggingface import Exported, Notice, checkpoint_of
 from training.checkpoint.new_folder import new_folder
 
@@ -38,10 +38,10 @@ def export_peft(
 ) -> Exported:
     """Write adapter_model.safetensors and adapter_config.json, see `export_huggingface`.
 
-    The base is named where it is a Hugging Face folder; peft's callers give it otherwise. `notice`
-    is told what the format cannot say: 4-bit weights, and keys of the configuration that are not
-    the base's. Raises UsageError for a checkpoint of a whole model and for an output that is not
-    empty, InputError, OutputError.
+    The base is named where it is a Hugging Face folder that holds what was trained on; peft's
+    callers give it otherwise. `notice` is told what the format cannot say: 4-bit weights, and keys
+    of the configuration that are not the base's. Raises UsageError for a checkpoint of a whole
+    model and for an output that is not empty, InputError, OutputError.
     """
     ref = checkpoint_of(run, step, notice)
     path = ref.folder / ADAPTER
@@ -51,32 +51,47 @@ def export_peft(
         )
     record = AdapterRecord.read(path)
     shape = ref.shape()
-    base = record.base if os.path.exists(os.path.join(record.base, HF_CONFIG)) else None
-    part = "ema" if averaged else "model"
     with new_folder(output) as partial:
-        if record.prompt_tuning is not None:
-            tokens = stored_tokens(ref.folder, record.prompt_tuning, part)
-            written = write_virtual(
-                partial, shape, record.prompt_tuning, tokens, base=base, dtype=dtype
-            )
-        elif record.lora is not None:
-            lora = record.lora
-            adapters = stored_adapters(ref.folder, lora, part)
-            written = write_lora(
-                partial,
-                shape,
-                adapters,
-                rank=lora.rank,
-                rslora=lora.rslora,
-                base=base,
-                dtype=dtype,
-            )
-        else:
-            raise InputError(f"{path}: names neither lora nor prompt_tuning")
-    for line in (_quantisation(record.lora, shape), _stretch(record, shape)):
+        base = _base(record, path, notice)
+        named = None if base is None or not (base.folder / HF_CONFIG).exists() else str(base.folder)
+        part = "ema" if averaged else "model"
+        written = _write(ref, record, partial, part=part, base=named, dtype=dtype)
+    changed = None if base is None else _stretch(base.config, shape)
+    for line in (_quantisation(record.lora, shape), changed):
         if line is not None:
             notice(line)
     return Exported(ref.step, written, str(dtype).removeprefix("torch."), averaged)
+
+
+def _base(record: AdapterRecord, path: Path, notice: Notice) -> Weights | None:
+    """The frozen weights; None, with a notice, where they are missing or others."""
+    try:
+        return record.open_base(path, open_weights)
+    except InputError as error:
+        notice(f"{error} (the export names no base, and its configuration was not compared)")
+        return None
+
+
+def _write(
+    ref: CheckpointRef,
+    record: AdapterRecord,
+    folder: Path,
+    *,
+    part: str,
+    base: str | None,
+    dtype: torch.dtype,
+) -> int:
+    """How many numbers the adapters have."""
+    shape, lora, prompt = ref.shape(), record.lora, record.prompt_tuning
+    if prompt is not None:
+        tokens = stored_tokens(ref.folder, prompt, part)
+        return write_virtual(folder, shape, prompt, tokens, base=base, dtype=dtype)
+    if lora is None:
+        raise InputError(f"{ref.folder / ADAPTER}: names neither lora nor prompt_tuning")
+    adapters = stored_adapters(ref.folder, lora, part)
+    return write_lora(
+        folder, shape, adapters, rank=lora.rank, rslora=lora.rslora, base=base, dtype=dtype
+    )
 
 
 def _quantisation(lora: LoraConfig | None, shape: ModelConfig) -> str | None:
@@ -94,15 +109,12 @@ def _quantisation(lora: LoraConfig | None, shape: ModelConfig) -> str | None:
     )
 
 
-def _stretch(record: AdapterRecord, shape: ModelConfig) -> str | None:
+def _stretch(base: ModelConfig, shape: ModelConfig) -> str | None:
     """What the run changed of the base's configuration, as transformers spells it."""
     try:
-        base = open_weights(record.base).config
         theirs = write_config(base)[1]
-    except (InputError, UsageError) as error:
-        return f"{error}: the configuration of the base was not compared with that of the run"
-    if expected_shapes(base) != expected_shapes(shape):
-        return f"{record.base}: is another model now: its configuration was not compared"
+    except UsageError as error:
+        return f"the configuration of the base was not compared with that of the run: {error}"
     ours = write_config(shape)[1]
     keys = {key: value for key, value in ours.items() if theirs.get(key) != value}
     changed = {key: value for key, value in keys.items() if key not in _OF_TRAINING}

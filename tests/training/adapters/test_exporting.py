@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.builders.conversations import config
 from training.adapters.exporting import export_peft
+from training.checkpoint.huggingface import export_huggingface
 from training.sft.stage import sft
 
 YARN = {"max_seq_len": 128, "rope": {"scaling": "yarn", "factor": 2.0, "original_len": 64}}
@@ -80,3 +83,18 @@ def test_a_base_that_is_gone_is_told(tmp_path: Path, base: Path) -> None:
     (found,) = exported(tmp_path)
     assert "base: no such folder" in found
     assert "not compared" in found
+
+
+def test_a_base_that_holds_other_weights_is_not_named(tmp_path: Path, base: Path) -> None:
+    own = tmp_path / "base"
+    export_huggingface(base, own)
+    assert notices(tmp_path, own, lora={"rank": 2}) == []
+    path = tmp_path / "peft" / "adapter_config.json"
+    assert json.loads(path.read_text())["base_model_name_or_path"] == str(own)
+    weights = load_file(own / "model.safetensors")
+    weights["model.embed_tokens.weight"] += 1
+    save_file(weights, own / "model.safetensors", metadata={"format": "pt"})
+    shutil.rmtree(tmp_path / "peft")
+    (found,) = exported(tmp_path)
+    assert "base holds other weights than these adapters were trained on" in found
+    assert json.loads(path.read_text())["base_model_name_or_path"] is None
