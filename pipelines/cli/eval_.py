@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from dataclasses import asdict, replace
@@ -237,7 +238,9 @@ def _write(path: Path, name: str, result: Result, *, more: bool) -> None:
     try:
         with path.open("a" if more else "w", encoding="utf-8") as out:
             out.writelines(
-                json.dumps({"task": name, **row}, ensure_ascii=False) + "\n" for row in result.rows
+                # Documents of lm-eval's tasks may hold dates and the like.
+                json.dumps({**row, "task": name}, ensure_ascii=False, default=str) + "\n"
+                for row in result.rows
             )
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
@@ -261,11 +264,12 @@ def _as_dict(subject: Subject, found: list[tuple[str, Result]]) -> dict[str, Any
 
 
 def _figure(figure: Figure) -> dict[str, Any]:
-    """Without what it does not have: JSON has no infinity either."""
-    row = {name: value for name, value in asdict(figure).items() if value not in (None, "")}
-    if figure.value == float("inf"):
-        row["value"] = None
-    return row
+    """Without what it does not have: JSON has no infinity and no NaN either."""
+    row = asdict(figure)
+    for name in ("value", "low", "high"):
+        if row[name] is not None and not math.isfinite(row[name]):
+            row[name] = None
+    return {k: v for k, v in row.items() if k == "value" or v not in (None, "")}
 
 
 def _show(subject: Subject, found: list[tuple[str, Result]]) -> None:

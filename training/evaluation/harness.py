@@ -5,6 +5,7 @@ This imports lm-eval, the extra `eval`; nothing else of ours does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -205,7 +206,7 @@ def run(name: str, subject: Subject, options: Options) -> Result:
     )
     results, samples = found["results"], found["samples"]
     rows = [
-        {"document": sample["doc"], **_metrics(sample), "task": task}
+        {"document": sample["doc"], **_metrics(sample), **({} if task == name else {"group": task})}
         for task, each in samples.items()
         for sample in each
     ]
@@ -245,7 +246,7 @@ def _figures(group: str, values: dict[str, Any], count: int) -> list[Figure]:
         if not comma or metric.endswith("_stderr") or not isinstance(value, float | int):
             continue
         error = values.get(f"{metric}_stderr,{chosen}")
-        wide = Z_95 * error if isinstance(error, float) else None
+        wide = Z_95 * error if isinstance(error, float) and math.isfinite(error) else None
         figures.append(
             Figure(
                 metric if chosen == "none" else f"{metric}/{chosen}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from model.decoder import Decoder
 from model.huggingface import save_huggingface
 from model.presets import preset
 from pipelines.cli.main import run
-from training.evaluation import subject
+from training.evaluation import subject, tasks
+from training.evaluation.task import Figure, Result, Task
 from training.tokenizers import save_tokenizer
 
 QUESTIONS = [
@@ -197,6 +200,25 @@ def test_a_task_that_fails_takes_nothing_from_those_before_it(
         assert names == ["multiple_choice", "exact_match"]
     rows = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
     assert [row["task"] for row in rows] == ["multiple_choice"] * 2 + ["exact_match"]
+
+
+def test_what_json_does_not_have_is_written_all_the_same(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    figures = [Figure("odd", math.nan, low=-math.inf, high=1.0), Figure("far", math.inf, count=1)]
+    row = {"document": {"day": date(2024, 2, 1)}, "task": "of another"}
+    odd = Task("odd", lambda *_: Result(figures, 1, rows=[row]), reads_data=False)
+    monkeypatch.setitem(tasks.TASKS, "odd", odd)
+    items = tmp_path / "items.jsonl"
+    found = answered(capsys, str(folder), "-t", "odd", "--output", str(items))
+    assert found["tasks"][0]["figures"] == [
+        {"name": "odd", "value": None, "high": 1.0, "count": 0},
+        {"name": "far", "value": None, "count": 1},
+    ]
+    assert json.loads(items.read_text()) == {"document": {"day": "2024-02-01"}, "task": "odd"}
 
 
 def test_a_bad_chat_record_is_named(
