@@ -90,7 +90,9 @@ def likelihoods(
     with evaluating(decoder):
         for groups in _batches(fitting, batch_size):
             numbers = [number for group in groups for number in group.numbers]
-            if _can_share(decoder) and len(numbers) > len(groups):
+            # A context's last token is computed with each continuation: of one alone none is saved.
+            saved = any(len(group.numbers) > 1 and len(group.context) > 1 for group in groups)
+            if saved and _can_share(decoder):
                 sums = _after_shared(decoder, fitting, groups)
             else:
                 sums = _whole(decoder, [fitting[number] for number in numbers])
@@ -120,16 +122,19 @@ def _fitting(number: int, one: Request, longest: int) -> Request:
 
 
 def _batches(requests: Sequence[Request], batch_size: int) -> Iterator[list[_Group]]:
-    """Groups in batches of about `batch_size` requests and like lengths, the longest first."""
+    """Groups in batches of about `batch_size` requests and like lengths, the longest first: by
+    context and longest continuation, since documents have contexts of one token alone."""
     by_context: dict[tuple[int, ...], list[int]] = {}
-    for number, one in enumerate(requests):
-        by_context.setdefault(one.context, []).append(number)
+    for number in sorted(range(len(requests)), key=lambda n: -len(requests[n].continuation)):
+        by_context.setdefault(requests[number].context, []).append(number)
     groups = [
         _Group(context, numbers[at : at + batch_size])
         for context, numbers in by_context.items()
         for at in range(0, len(numbers), batch_size)
     ]
-    groups.sort(key=lambda group: -len(group.context))
+    groups.sort(
+        key=lambda group: -len(group.context) - len(requests[group.numbers[0]].continuation)
+    )
     batch: list[_Group] = []
     size = 0
     for group in groups:

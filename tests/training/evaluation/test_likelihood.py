@@ -105,6 +105,28 @@ def test_spaces_go_to_the_continuation_and_an_empty_context_is_eos() -> None:
         request(words, "ab", "")
 
 
+@pytest.mark.parametrize("bos", [True, False])
+def test_documents_of_like_lengths_share_a_batch(
+    bos: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their contexts are one token each, whatever their length, and may be the same one."""
+    decoder = decoder_of()
+    documents = [
+        Request((7 if bos else n,), (3,) * (50 if n % 2 else 2 + n // 2)) for n in range(8)
+    ]
+    computed = []
+
+    def counted(self: Decoder, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        computed.append(tokens.numel())
+        return hidden_states(self, tokens, *rest)
+
+    hidden_states = Decoder.hidden_states
+    monkeypatch.setattr(Decoder, "hidden_states", counted)
+    found = likelihoods(decoder, documents, 4)
+    assert computed == [4 * 50, 4 * 5]
+    assert [one.tokens for one in found] == [len(one.continuation) for one in documents]
+
+
 def test_a_model_that_gives_nan_is_not_ranked(subject: Subject, tmp_path: Path) -> None:
     broken = Decoder(subject.decoder.config)
     with torch.no_grad():
