@@ -6,15 +6,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from schemas.errors import UsageError
+from tests.training.tokenizers.test_tokenizers import byte_level_file, sentencepiece_file
 from training.evaluation import gsm8k, multiple_choice
+from training.evaluation.likelihood import request
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
 from training.evaluation.tasks import find_task
+from training.tokenizers import begins_with_bos, load_tokenizer, save_tokenizer
 
 pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow
@@ -140,6 +144,38 @@ def test_equals_lm_evals_model_for_transformers(
     settings = {"until": ["e"], "do_sample": False, "max_gen_toks": 10}
     prompts = asked("generate_until", ("The sky", settings), ("word " * 70, settings))
     assert ours.generate_until(prompts) == theirs.generate_until(prompts)
+
+
+@pytest.mark.parametrize("make", [sentencepiece_file, byte_level_file])
+def test_pairs_are_cut_where_lm_eval_cuts_them(make: Any, tmp_path: Path) -> None:
+    from lm_eval.api.model import TemplateLM
+    from transformers import PreTrainedTokenizerFast
+
+    from training.tokenizers.exporting import export_tokenizer
+
+    for name in ("run", "hf"):
+        (tmp_path / name).mkdir()
+    save_tokenizer(make(tmp_path), tmp_path / "run")
+    words = load_tokenizer(tmp_path / "run")
+    export_tokenizer(tmp_path / "run", tmp_path / "hf")
+    theirs: Any = PreTrainedTokenizerFast.from_pretrained(tmp_path / "hf")
+    bos = begins_with_bos(tmp_path / "run", words)
+    lm: Any = SimpleNamespace(backend="causal", tok_encode=theirs.encode)
+    for context, continuation in (
+        ("some words", " to learn"),
+        ("some words to ", " learn"),
+        ("more words\n\n", "and"),
+        ("wor", "ds from"),
+        ("日", "本"),
+        ("a  ", " b"),
+        ("Answer:", " words"),
+        (" some", "words"),
+        ("x\t", "y"),
+    ):
+        found = request(words, context, continuation, bos=bos)
+        assert (list(found.context), list(found.continuation)) == TemplateLM._encode_pair(
+            lm, context, continuation
+        )
 
 
 def test_conversations_equal_those_of_lm_evals_model(
