@@ -18,7 +18,7 @@ from training.evaluation.likelihood import request
 from training.evaluation.subject import Subject
 from training.evaluation.task import Options
 from training.evaluation.tasks import find_task
-from training.tokenizers import begins_with_bos, load_tokenizer, save_tokenizer
+from training.tokenizers import load_tokenizer, save_tokenizer
 
 pytest.importorskip("lm_eval")
 pytestmark = pytest.mark.slow
@@ -155,18 +155,20 @@ def test_pairs_are_cut_where_lm_eval_cuts_them(make: Any, tmp_path: Path) -> Non
 
     for name in ("run", "hf"):
         (tmp_path / name).mkdir()
+    names = {"bos_token": "<bos>", "eos_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
     save_tokenizer(make(tmp_path), tmp_path / "run")
     words = load_tokenizer(tmp_path / "run")
     export_tokenizer(tmp_path / "run", tmp_path / "hf")
     theirs: Any = PreTrainedTokenizerFast.from_pretrained(tmp_path / "hf")
-    bos = begins_with_bos(tmp_path / "run", words)
+    bos = bool(theirs.encode(""))
     lm: Any = SimpleNamespace(backend="causal", tok_encode=theirs.encode)
     for context, continuation in (
         ("some words", " to learn"),
         ("some words to ", " learn"),
         ("more words\n\n", "and"),
         ("wor", "ds from"),
-        ("日", "本"),
+        ("日", "本 and words"),
         ("a  ", " b"),
         ("Answer:", " words"),
         (" some", "words"),
