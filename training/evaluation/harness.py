@@ -161,7 +161,7 @@ class CorpusmillLM(LM):
         if not 1 <= read["max_gen_toks"] < longest:
             raise UsageError(
                 f"the task asks for {read['max_gen_toks']} new tokens, and the model has room for "
-                f"{longest} with the question: change max_gen_toks in a task file of your own"
+                f"{longest} with the question: take fewer --max-new-tokens"
             )
         eos = self.subject.tokenizer.token_names.get("eos_token")
         return _Settings(read["max_gen_toks"], tuple(handle_stop_sequences(stops, eos)))
@@ -195,12 +195,14 @@ def run(name: str, subject: Subject, options: Options) -> Result:
     task that is not known, UsageError where there is no template.
     """
     formatter = needed_chat_form(subject, options.template) if options.chat else None
+    new = options.max_new_tokens
     found = simple_evaluate(
         model=CorpusmillLM(subject, options.batch_size, formatter),
         tasks=[name],
         task_manager=_manager(name, options.include),
         limit=options.limit,
         num_fewshot=options.shots,
+        gen_kwargs=None if new is None else {"max_gen_toks": new},
         apply_chat_template=formatter is not None,
         log_samples=True,
     )

@@ -240,6 +240,25 @@ def test_greedy_answers_agree_through_a_chat_template(chatty: Subject, folder: P
     assert ours.settings["chat_template"]
 
 
+def test_new_tokens_may_be_fewer_than_a_task_asks_for(
+    subject: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task says 12."""
+    asked_for: list[int] = []
+
+    def noted(decoder: Any, words: Any, prompts: Any, **how: Any) -> list[str]:
+        asked_for.append(how["max_new_tokens"])
+        return [""] * len(prompts)
+
+    from training.evaluation import harness
+
+    monkeypatch.setattr(harness, "greedy_answers", noted)
+    for new in (None, 3):
+        options = Options(include=folder, max_new_tokens=new)
+        find_task("lm_eval/local_numbers").run(subject, options)
+    assert asked_for == [12, 3]
+
+
 def written(subject: Subject, settings: dict[str, Any]) -> str:
     from lm_eval.api.instance import Instance
 
