@@ -54,16 +54,21 @@ MODES: dict[str, dict[str, Any] | None] = {
 
 
 def checkpoint_blocks(part: Decoder, mode: str) -> None:
-    """Apply a mode of `MODES` to each block, in place. Names of modules stay as they are."""
+    """Apply a mode of `MODES` to each block, in place. Names of modules stay as they are.
+
+    Adapters have to be in the part already: what they drop is drawn, and drawn alike when it is
+    computed anew.
+    """
     options = MODES[mode]
     if options is None:
         return
     if mode == "selective":
         _ignore_profiler_marks()
     for block in part.layers.values():
-        # Nothing in a block is drawn at random, so the generator's state need not be kept.
+        # Without dropout nothing in a block is drawn, and generators' states need not be kept.
+        drawn = any(getattr(module, "dropout", 0.0) > 0 for module in block.modules())
         recomputed = partial(
-            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False, **options
+            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=drawn, **options
         )
         setattr(block, "forward", recomputed)  # noqa: B010 - a method, as mypy sees it
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model.adapters.config import LoraConfig
+from model.adapters.targets import adapt, adapted_layers
 from model.config import ModelConfig
 from model.decoder import Decoder
 from schemas.errors import InputError, UsageError
@@ -53,6 +55,33 @@ def test_what_is_recomputed() -> None:
     for name in dear:
         assert none[name] == selective[name] < full[name]
     assert none["aten::silu"] < selective["aten::silu"] == full["aten::silu"] == 4
+
+
+def gradients_of_adapters(mode: str, dropout: float) -> dict[str, Tensor]:
+    """Of a step whose masks are drawn from one seed."""
+    decoder, config = Decoder(MODEL), LoraConfig(rank=4, dropout=dropout)
+    decoder.initialize(SEED)
+    adapt(decoder, adapted_layers(MODEL, config), config)
+    checkpoint_blocks(decoder, mode)
+    torch.manual_seed(SEED)
+    found = {n: p for n, p in decoder.named_parameters() if p.requires_grad}
+    with torch.no_grad():
+        for parameter in found.values():
+            parameter.normal_(std=0.1)
+    tokens, labels, positions, documents = batch(0, MODEL.vocab_size)
+    decoder(tokens, positions, documents, labels)[0].backward()
+    return {name: p.grad for name, p in found.items() if p.grad is not None}
+
+
+@pytest.mark.parametrize("mode", ["selective", "full"])
+def test_what_was_dropped_is_dropped_again(mode: str) -> None:
+    expected = gradients_of_adapters("none", 0.3)
+    found = gradients_of_adapters(mode, 0.3)
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=name)
+    undropped = gradients_of_adapters("none", 0.0)
+    assert any((undropped[n] - expected[n]).abs().max() > 1e-2 for n in expected)
 
 
 def test_names_stay_as_they_are() -> None:
