@@ -137,6 +137,9 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
     elif start is not None and found is None:
         parallel.load_state(start.tensor)
     decay = config.optimizer.ema
+    average = None if decay is None else WeightAverage(parallel.parts, decay)
+    if adaptation is not None and average is not None:
+        adaptation.follow(average)
     run = Assembly(
         stage=stage,
         world=world,
@@ -147,7 +150,7 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
         shape=shape,
         parallel=parallel,
         optimizer=build_optimizer(named_parameters(parallel.parts), config.optimizer),
-        average=None if decay is None else WeightAverage(parallel.parts, decay),
+        average=average,
         guard=SpikeGuard(config.optimizer.spike_factor, config.optimizer.spike_window),
         checkpoints=checkpoints,
         notices=notices,

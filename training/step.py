@@ -46,7 +46,7 @@ class StepHook(Protocol):
         """Gradients are there, summed over ranks, not yet clipped."""
 
     def after_step(self, number: int) -> None:
-        """Weights were updated; not called where the step was skipped."""
+        """Weights were updated, their average not yet; not called where the step was skipped."""
 
 
 class Step:
@@ -90,11 +90,11 @@ class Step:
         skipped = self._reason_to_skip(loss, norm)
         if not skipped:
             self.optimizer.step(factor)
-            if self.average is not None:
-                self.average.update()
             self._balance_experts()
             for hook in self.hooks:
                 hook.after_step(number)
+            if self.average is not None:
+                self.average.update()
         lr = optimizer.lr * factor
         return StepResult(loss, train.z_loss * z / shared, targets, places, norm, lr, skipped)
 

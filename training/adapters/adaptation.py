@@ -25,6 +25,7 @@ from training.adapters.budget import RankAllocator
 from training.adapters.dropout import DropoutSeed
 from training.checkpoint.folder import CheckpointRef
 from training.config import TrainingConfig
+from training.optim import WeightAverage
 from training.parallel.dims import ParallelDims
 from training.parallel.model import ParallelModel
 from training.step import StepHook
@@ -81,6 +82,11 @@ class Adaptation:
             self.allocator = RankAllocator(adapters(parallel.parts), lora.budget)
         if lora is not None and lora.dropout:
             self.dropout = DropoutSeed(seed, parallel.data_rank, parallel.context_rank)
+
+    def follow(self, average: WeightAverage) -> None:
+        """Keep a moving average of the adapters within the budget, too."""
+        if self.allocator is not None:
+            self.allocator.follow(average.state())
 
     @property
     def hooks(self) -> list[StepHook]:

@@ -44,28 +44,41 @@ class RankAllocator:
         for name, parameter in self._factors():
             self.importance[name] = torch.zeros_like(parameter)
             self.uncertainty[name] = torch.zeros_like(parameter)
+        self._sensitivity: dict[str, Tensor] = {}
+        """Of the step under way, until it turns out to be taken."""
+        self._averages: dict[str, Tensor] = {}
         self._first = sum(len(layer.lora_a) for layer in self.layers.values())
 
+    def follow(self, averages: Mapping[str, Tensor]) -> None:
+        """Keep the budget in averaged weights too; `averages` are theirs, by name."""
+        self._averages = {name: averages[f"{name}.lora_e"] for name in self.layers}
+
     def before_forward(self, number: int) -> None:
-        """Nothing."""
+        """Forget what a step that was skipped has left."""
+        self._sensitivity.clear()
 
     @torch.no_grad()
     def after_backward(self, number: int) -> None:
-        """Note how sensitive the loss is to each number, then add the regularisation's gradient."""
-        for name, parameter in self._factors():
-            if parameter.grad is None:
-                continue
-            if number < self.budget.end:
-                self._note(name, (parameter * parameter.grad).abs())
+        """Add the regularisation's gradient, then see how sensitive the objective, which it is part
+        of (section 3.2), is to each number."""
         self._orthogonalize()
+        if number >= self.budget.end:
+            return
+        for name, parameter in self._factors():
+            if parameter.grad is not None:
+                self._sensitivity[name] = (parameter * parameter.grad).abs()
 
     @torch.no_grad()
     def after_step(self, number: int) -> None:
-        """Zero the Lambdas that the budget has no room for. Those may grow back until `end`."""
+        """Take in the sensitivities; zero the Lambdas that the budget has no room for. Those may
+        grow back until `end`, and averages of them stay until then."""
         budget = self.budget
+        for name, sensitivity in self._sensitivity.items():
+            self._note(name, sensitivity)
         due = number > budget.start and (number - budget.start) % budget.every == 0
         if number >= budget.end or due:
-            self._keep(ranks_left(budget, self._first, len(self.layers), number))
+            left = ranks_left(budget, self._first, len(self.layers), number)
+            self._keep(left, averages=number >= budget.end)
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps. Loading into it loads the allocator."""
@@ -92,16 +105,18 @@ class RankAllocator:
                 gradient = 2 * (excess @ matrix) / excess.norm().clamp_min(1e-12)
                 parameter.grad.add_(gradient.t() if rows else gradient, alpha=factor)
 
-    def _keep(self, ranks: int) -> None:
+    def _keep(self, ranks: int, *, averages: bool) -> None:
         """Zero Lambda of all but the `ranks` triplets of highest importance."""
         scores = {name: self._scores(name) for name in self.layers}
         order = torch.cat(list(scores.values())).sort(descending=True, stable=True).indices
         kept = torch.zeros(len(order), dtype=torch.bool, device=order.device)
         kept[order[:ranks]] = True
         sizes = [len(score) for score in scores.values()]
-        for layer, mask in zip(self.layers.values(), kept.split(sizes), strict=True):
+        for (name, layer), mask in zip(self.layers.items(), kept.split(sizes), strict=True):
             assert layer.lora_e is not None
             layer.lora_e.masked_fill_(~mask, 0.0)
+            if averages and name in self._averages:
+                self._averages[name].masked_fill_(~mask, 0.0)
 
     def _scores(self, layer: str) -> Tensor:
         """Importance of each triplet [r]: that of Lambda and the means over its two vectors

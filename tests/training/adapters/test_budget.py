@@ -85,11 +85,11 @@ def test_the_same_triplets_are_kept() -> None:
         mine.after_backward(step)
         if step < STEPS - SETTLE:
             allocator.update_ipt(model)
+        before = [layer.lora_e.detach().clone() for layer in layers.values()]
+        mine.after_step(step)
         due = step > START and (step - START) % BUDGET.every == 0
         if not due and step < BUDGET.end:
             continue
-        before = [layer.lora_e.detach().clone() for layer in layers.values()]
-        mine.after_step(step)
         allocator.mask_to_budget(model, ranks_left(BUDGET, RANK * len(LAYERS), len(LAYERS), step))
         for name, layer in layers.items():
             expected = model[name].lora_E["default"].flatten()
@@ -127,14 +127,65 @@ def test_the_regularisation_has_the_gradient_of_theirs() -> None:
         torch.testing.assert_close(ours_, theirs_, atol=1e-6, rtol=1e-5)
 
 
-def test_state_is_loaded_in_place() -> None:
-    layers = ours()
-    first, second = RankAllocator(layers, BUDGET), RankAllocator(layers, BUDGET)
+def set_gradients(layers: dict[str, LoraLinear], key: int, scale: float = 1.0) -> None:
     for layer in layers.values():
         for kind in ("lora_a", "lora_b", "lora_e"):
             parameter = getattr(layer, kind)
-            parameter.grad = drawn(parameter.shape, 3)
+            parameter.grad = drawn(parameter.shape, key) * scale
+
+
+def test_a_step_that_is_skipped_leaves_no_trace() -> None:
+    layers = ours()
+    never, skipped = RankAllocator(layers, BUDGET), RankAllocator(layers, BUDGET)
+    set_gradients(layers, 4, float("nan"))
+    skipped.before_forward(1)
+    skipped.after_backward(1)
+    # Its gradients may not reach some layers of the next step.
+    for layer in layers.values():
+        layer.lora_a.grad = layer.lora_b.grad = layer.lora_e.grad = None
+    for allocator in (never, skipped):
+        allocator.before_forward(2)
+        allocator.after_backward(2)
+        allocator.after_step(2)
+    for name, tensor in never.state().items():
+        assert torch.equal(skipped.state()[name], tensor)
+
+
+def test_the_objective_has_the_regularisation_in_it() -> None:
+    """As in peft, whose loss holds it when importance is taken."""
+    layers = ours()
+    set_gradients(layers, 3, 0.0)
+    allocator = RankAllocator(layers, BUDGET)
+    allocator.after_backward(1)
+    allocator.after_step(1)
+    for name, layer in layers.items():
+        expected = 0.15 * (layer.lora_a * layer.lora_a.grad).abs()
+        torch.testing.assert_close(allocator.importance[f"{name}.lora_a"], expected)
+
+
+def test_an_average_keeps_the_budget_from_its_end_on() -> None:
+    layers = ours()
+    allocator = RankAllocator(layers, BUDGET)
+    averages = {f"{name}.lora_e": torch.ones(RANK) for name in layers}
+    allocator.follow(averages)
+
+    def kept(step: int) -> int:
+        set_gradients(layers, step)
+        allocator.before_forward(step)
+        allocator.after_backward(step)
+        allocator.after_step(step)
+        return sum(int(average.count_nonzero()) for average in averages.values())
+
+    assert kept(START + BUDGET.every) == RANK * len(LAYERS)
+    assert kept(BUDGET.end) == TARGET * len(LAYERS)
+
+
+def test_state_is_loaded_in_place() -> None:
+    layers = ours()
+    first, second = RankAllocator(layers, BUDGET), RankAllocator(layers, BUDGET)
+    set_gradients(layers, 3)
     first.after_backward(1)
+    first.after_step(1)
     for name, tensor in second.state().items():
         tensor.copy_(first.state()[name])
     assert len(first.state()) == 18

@@ -248,6 +248,13 @@ def test_the_moving_average_of_adapters_is_exported(tmp_path: Path, base: Path) 
     assert (average - logits(load_pretrained(run))).abs().max() > 1e-4
 
 
+def test_the_moving_average_keeps_the_budget(tmp_path: Path, base: Path) -> None:
+    run = train(tmp_path, base, lora=METHODS["budget"], optimizer={"ema": 0.9}, train={"steps": 6})
+    averages = read_tensors(candidates(run / "checkpoints")[0], "ema")
+    left = sum(int((t != 0).sum()) for n, t in averages.items() if n.endswith("lora_e"))
+    assert left == 7 * 2
+
+
 @pytest.mark.parametrize("method", ["lora", "dora", "nf4"])
 def test_bfloat16_stays_near_float32(tmp_path: Path, base: Path, method: str) -> None:
     found, expected = (
