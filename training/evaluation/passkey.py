@@ -52,7 +52,7 @@ def run(subject: Subject, options: Options) -> Result:
             "depth": round(text.depth, 3),
             "key": text.key,
             "answer": answer,
-            "found": int(answer.strip().startswith(text.key)),
+            "found": int(_begins_with(answer, text.key)),
         }
         for (length, text), answer in zip(asked, answers, strict=True)
     ]
@@ -73,6 +73,12 @@ def _drawn(length: int, options: Options) -> list[Drawn]:
         for depth in range(options.depths)
         for trial in range(options.trials)
     ]
+
+
+def _begins_with(answer: str, key: str) -> bool:
+    """With one more digit it is another number."""
+    text = answer.strip()
+    return text.startswith(key) and not text[len(key) : len(key) + 1].isdigit()
 
 
 def _figures(rows: list[dict[str, Any]]) -> list[Figure]:

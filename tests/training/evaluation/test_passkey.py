@@ -96,6 +96,18 @@ def test_keys_are_counted_by_length_and_depth(
     assert passkey.run(subject, Options(lengths=(90,), seed=2)).rows[0] != result.rows[0]
 
 
+def test_a_longer_number_is_not_the_key(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(end: str) -> float:
+        def answers(decoder: object, words: object, prompts: list[list[int]], **_: object) -> Any:
+            texts = [bytes(prompt).decode() for prompt in prompts]
+            return [" " + text.partition("Remember ")[2].partition(".")[0] + end for text in texts]
+
+        monkeypatch.setattr(passkey, "greedy_answers", answers)
+        return passkey.run(subject, Options(lengths=(90,), trials=1)).value("found")
+
+    assert [said(end) for end in ("", ".", "7", " 7")] == [1, 1, 0, 1]
+
+
 def test_a_stretch_starts_from_the_window_that_was() -> None:
     config = ModelConfig(vocab_size=10, dim=16, n_layers=1, n_heads=2, max_seq_len=128)
     found = stretched(config, ["max_seq_len=512", "rope.scaling=yarn", "rope.factor=4"])
