@@ -104,7 +104,11 @@ class CorpusmillLM(LM):
         return [(one.logprob, one.greedy) for one in found]
 
     def loglikelihood_rolling(self, requests: Sequence[Instance]) -> list[float]:
-        """Sum of log-probabilities of all tokens of (text,), in disjoint windows."""
+        """Sum of log-probabilities of all tokens of (text,), in disjoint windows.
+
+        Where a tokenizer writes BOS, lm-eval's own model scores that as well, behind another BOS:
+        no text holds the two, and so they are one here.
+        """
         subject = self.subject
         words, longest = subject.tokenizer, subject.decoder.longest
         first = words.eos_id if words.bos_id is None else words.bos_id

@@ -15,7 +15,7 @@ from schemas.errors import UsageError
 from tests.training.tokenizers.test_tokenizers import byte_level_file, sentencepiece_file
 from training.evaluation import gsm8k, multiple_choice
 from training.evaluation.likelihood import request
-from training.evaluation.subject import Subject
+from training.evaluation.subject import Subject, open_subject
 from training.evaluation.task import Options
 from training.evaluation.tasks import find_task
 from training.tokenizers import load_tokenizer, save_tokenizer
@@ -100,9 +100,6 @@ def test_greedy_answers_agree(subject: Subject, folder: Path) -> None:
 
 def exported(subject: Subject, folder: Path) -> Any:
     """The folder that an export writes, in lm-eval's backend `hf`."""
-    from lm_eval.models.huggingface import HFLM
-    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-
     from model.huggingface import save_huggingface
     from training.tokenizers.exporting import export_tokenizer
 
@@ -110,6 +107,13 @@ def exported(subject: Subject, folder: Path) -> Any:
     export_tokenizer(subject.folder, folder)
     decoder = subject.decoder
     save_huggingface(decoder.config, decoder.state_dict(), folder, eos_id=subject.tokenizer.eos_id)
+    return of_lm_eval(folder)
+
+
+def of_lm_eval(folder: Path) -> Any:
+    from lm_eval.models.huggingface import HFLM
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
     return HFLM(
         pretrained=AutoModelForCausalLM.from_pretrained(folder),
         tokenizer=PreTrainedTokenizerFast.from_pretrained(folder),
@@ -178,6 +182,44 @@ def test_pairs_are_cut_where_lm_eval_cuts_them(make: Any, tmp_path: Path) -> Non
         assert (list(found.context), list(found.continuation)) == TemplateLM._encode_pair(
             lm, context, continuation
         )
+
+
+def test_texts_that_begin_with_bos_equal_those_of_lm_evals_model(tmp_path: Path) -> None:
+    """But for rolling log-likelihoods, in which lm-eval's model scores the BOS that the tokenizer
+    writes, behind another one."""
+    from model.decoder import Decoder
+    from model.huggingface import save_huggingface
+    from model.presets import preset
+    from training.evaluation.harness import CorpusmillLM
+
+    names = {"bos_token": "<bos>", "eos_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(names))
+    byte_level_file(tmp_path, "tokenizer.json")
+    decoder = Decoder(preset("debug", 300))
+    decoder.initialize(3)
+    state = {n: t * 6 if t.ndim > 1 else t for n, t in decoder.state_dict().items()}
+    save_huggingface(decoder.config, state, tmp_path, eos_id=0)
+    opened = open_subject(tmp_path)
+    assert opened.bos
+    theirs, ours = of_lm_eval(tmp_path), CorpusmillLM(opened)
+    pairs = asked(
+        "loglikelihood", ("some words", " to learn"), ("words ", "and"), ("", "more"),
+        ("日 x " * 90, " end"),
+    )  # fmt: skip
+    for mine, other in zip(ours.loglikelihood(pairs), theirs.loglikelihood(pairs), strict=True):
+        assert mine == (pytest.approx(other[0], rel=1e-4), other[1])
+    settings = {"until": ["e"], "max_gen_toks": 10}
+    prompts = asked("generate_until", ("some words", settings), ("日 x " * 90, settings))
+    assert ours.generate_until(prompts) == theirs.generate_until(prompts)
+    rolling = asked("loglikelihood_rolling", ("words to learn from",))
+    ((twice, _),) = theirs._loglikelihood_tokens([(None, [1], [1])])
+    (after_one,) = ours.loglikelihood_rolling(rolling)
+    words = opened.tokenizer.encode("words to learn from").tolist()
+    ((expected, _),) = theirs._loglikelihood_tokens([(None, [1], words)])
+    assert after_one == pytest.approx(expected, rel=1e-4)
+    assert theirs.loglikelihood_rolling(rolling)[0] == pytest.approx(
+        twice + theirs._loglikelihood_tokens([(None, [1, 1], words)])[0][0], rel=1e-4
+    )
 
 
 def test_conversations_equal_those_of_lm_evals_model(
