@@ -99,8 +99,6 @@ class Assembly:
 
     def resume(self, found: CheckpointRef) -> None:
         """Go on from a checkpoint. Raises InputError for other data or another model."""
-        if self.adaptation is not None:
-            self.adaptation.check_resumed(found)
         self.checkpoints.load(found, self.state())
         record = found.record()
         self.data.check_state(DataState.from_json(record["data"]))
@@ -129,7 +127,7 @@ def assemble(stage: Stage, world: World, folder: RunFolder, stack: ExitStack) ->
         folder.checkpoints, checkpoint.keep, notices.append, checkpoint.verify
     )
     found = checkpoints.latest()
-    adaptation = Adaptation.of(config, dims, shape, start)
+    adaptation = Adaptation.of(config, dims, shape, start, found)
     parallel = ParallelModel.build(shape, config, dims, world.device)
     if adaptation is not None:
         # A checkpoint holds the adapters alone.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +13,7 @@ pytest.importorskip("torch")
 from schemas.errors import InputError, UsageError
 from tests.builders.pretraining import config, losses, metrics, steps_saved, write_text
 from training.pretrain import pretrain
-from training.step import Step, StepResult
 from training.trainer import TrainingError
-
-
-@pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Send this process a signal while a step is taken."""
-    take = Step.take
-
-    def arm(step: int, number: signal.Signals = signal.SIGTERM) -> None:
-        def and_signal(self: Step, at: int, batches: Any) -> StepResult:
-            if at == step:
-                os.kill(os.getpid(), number)
-            return take(self, at, batches)
-
-        monkeypatch.setattr(Step, "take", and_signal)
-
-    return arm
 
 
 def test_a_run_leaves_its_files(tmp_path: Path) -> None:

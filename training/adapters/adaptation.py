@@ -19,6 +19,7 @@ from model.adapters.record import ADAPTER, AdapterRecord, fingerprint
 from model.adapters.targets import adapted_layers, adapters
 from model.adapters.virtual import first_tokens, start_as, virtual_shapes
 from model.config import ModelConfig
+from model.pretrained import open_weights
 from model.weights import Weights
 from schemas.errors import InputError, UsageError
 from training.adapters.budget import RankAllocator
@@ -44,12 +45,19 @@ class Adaptation:
 
     @classmethod
     def of(
-        cls, config: TrainingConfig, dims: ParallelDims, shape: ModelConfig, start: Weights | None
+        cls,
+        config: TrainingConfig,
+        dims: ParallelDims,
+        shape: ModelConfig,
+        start: Weights | None,
+        found: CheckpointRef | None = None,
     ) -> Adaptation | None:
-        """What the configuration asks for, None for a run that trains the whole model.
+        """What the configuration asks for, None for a run that trains the whole model. `found`, the
+        checkpoint that the run goes on from, brings all that is trained, and tells which of the
+        base's checkpoints it belongs to.
 
         Raises UsageError for what does not go together, InputError for a `lora.start` that is
-        damaged or of another model.
+        damaged or of another model, and for a `found` of another one.
         """
         lora, prompt = config.lora, config.prompt_tuning
         if lora is None and prompt is None:
@@ -58,15 +66,20 @@ class Adaptation:
             key = "lora" if lora is not None else "prompt_tuning"
             raise UsageError(f"{key}: needs weights to train beside; name their folder as init")
         check(config, dims)
-        base = os.path.abspath(config.init)
-        record = AdapterRecord(
-            base=base, fingerprint=fingerprint(start), lora=lora, prompt_tuning=prompt
-        )
+        if found is None:
+            base, mark = os.path.abspath(config.init), fingerprint(start)
+        else:
+            path = _record_of(found)
+            recorded = AdapterRecord.read(path)
+            base, mark = recorded.base, recorded.fingerprint
+            start = recorded.open_base(path, open_weights)
+        record = AdapterRecord(base=base, fingerprint=mark, lora=lora, prompt_tuning=prompt)
         if lora is None:
             assert prompt is not None
             return cls(record, _beside_zeros(start, virtual_shapes(shape, prompt)))
         layers = adapted_layers(shape, lora)
-        fresh = FreshAdapters(start, lora, config.seed, _started(lora, start, layers))
+        started = _started(lora, start, layers) if found is None else None
+        fresh = FreshAdapters(start, lora, config.seed, started)
         return cls(record, fresh.tensor)
 
     def begin(self, parallel: ParallelModel, tokenizer: Tokenizer, seed: int) -> None:
@@ -93,18 +106,14 @@ class Adaptation:
         """What takes part in each step."""
         return [hook for hook in (self.allocator, self.dropout) if hook is not None]
 
-    def check_resumed(self, found: CheckpointRef) -> None:
-        """Raises InputError for a checkpoint of adapters of another model."""
-        path = found.folder / ADAPTER
-        if not path.exists():
-            raise InputError(
-                f"{found.folder}: has no {ADAPTER}: it holds a whole model; choose another output"
-            )
-        if AdapterRecord.read(path).fingerprint != self.record.fingerprint:
-            raise InputError(
-                f"{path}: init ({self.record.base}) holds other weights than the run began with; "
-                "put those back, or choose another output"
-            )
+
+def _record_of(found: CheckpointRef) -> Path:
+    path = found.folder / ADAPTER
+    if not path.exists():
+        raise InputError(
+            f"{found.folder}: has no {ADAPTER}: it holds a whole model; choose another output"
+        )
+    return path
 
 
 def check(config: TrainingConfig, dims: ParallelDims) -> None:
@@ -137,6 +146,12 @@ def check(config: TrainingConfig, dims: ParallelDims) -> None:
         raise UsageError(
             f"{alone}: every rank has to hold the whole model: set parallel.dp_shard to 1 and "
             "parallel.dp_replicate to the number of ranks"
+        )
+    budget = None if lora is None else lora.budget
+    if budget is not None and budget.end > config.train.steps:
+        raise UsageError(
+            f"lora.budget.end: {budget.end} is after the last of {config.train.steps} train.steps, "
+            "so target_rank would never be reached; set it to that or less"
         )
 
 

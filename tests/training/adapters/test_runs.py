@@ -93,11 +93,14 @@ def test_a_checkpoint_holds_adapters_and_stands_for_the_model(
 
 
 @pytest.mark.parametrize("lora", [METHODS[n] for n in ("dropout", "nf4", "budget")], ids=str)
-def test_a_run_goes_on_where_it_was(tmp_path: Path, base: Path, lora: dict[str, Any]) -> None:
-    constant = {"name": "constant"}
-    straight = train(tmp_path / "straight", base, lora=lora, schedule=constant)
-    train(tmp_path / "resumed", base, lora=lora, schedule=constant, train={"steps": 3})
-    resumed = train(tmp_path / "resumed", base, lora=lora, schedule=constant)
+def test_a_run_goes_on_where_it_was(
+    tmp_path: Path, base: Path, stop_after: Any, lora: dict[str, Any]
+) -> None:
+    straight = train(tmp_path / "straight", base, lora=lora)
+    stop_after(3)
+    resumed = train(tmp_path / "resumed", base, lora=lora)
+    assert len(losses(resumed)) == 3
+    train(tmp_path / "resumed", base, lora=lora)
     assert losses(resumed) == losses(straight)
     first, second = (read_tensors(candidates(r / "checkpoints")[0]) for r in (straight, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -114,19 +117,23 @@ def test_a_base_that_is_gone_or_another_is_told(tmp_path: Path, base: Path) -> N
     pretrain(config(tmp_path, output=str(own), train={"steps": 1}, seed=9))
     with pytest.raises(InputError, match="holds other weights than these adapters"):
         load_pretrained(run)
-    with pytest.raises(InputError, match="holds other weights than the run began with"):
+    with pytest.raises(InputError, match="holds other weights than these adapters"):
         train(tmp_path, own, lora={"rank": 2})
 
 
-def test_a_base_that_trains_further_stays_the_base(tmp_path: Path) -> None:
+def test_a_base_that_trains_further_stays_the_base(tmp_path: Path, stop_after: Any) -> None:
     """Its own checkpoint is opened as long as it is there."""
     constant: dict[str, Any] = {"schedule": {"name": "constant"}, "checkpoint": {"every": 2}}
     own = tmp_path / "own"
     pretrain(config(tmp_path, output=str(own), train={"steps": 2}, **constant))
     run = train(tmp_path, own, lora={"rank": 2})
     expected = logits(load_pretrained(run))
+    stop_after(3)
+    stopped = train(tmp_path / "stopped", own, lora={"rank": 2})
     pretrain(config(tmp_path, output=str(own), train={"steps": 4}, **constant))
     assert torch.equal(logits(load_pretrained(run)), expected)
+    train(tmp_path / "stopped", own, lora={"rank": 2})
+    assert losses(stopped) == losses(run)
     shutil.rmtree(own / "checkpoints" / "step-2")
     with pytest.raises(InputError, match="holds other weights than these adapters"):
         open_weights(run)
@@ -139,6 +146,10 @@ def test_a_base_that_trains_further_stays_the_base(tmp_path: Path) -> None:
         ({"lora": {"targets": ["experts"]}}, "'experts' is no linear layer of this model"),
         ({"prompt_tuning": {"tokens": 3}}, "prompt_tuning: does not go with lora"),
         ({"lora": {"rank": 2, "budget": {"target_rank": 2, "end": 4}}}, "is not below rank 2"),
+        (
+            {"lora": METHODS["budget"], "train": {"steps": 3}},
+            "lora.budget.end: 4 is after the last",
+        ),
     ],
     ids=str,
 )
@@ -219,6 +230,21 @@ def test_training_starts_from_an_adapter_of_peft(tmp_path: Path, base: Path) -> 
     )
     with pytest.raises(UsageError, match=r"lora\.rank: 4, but .* has 2"):
         train(tmp_path / "other", base, lora={**lora, "rank": 4})
+
+
+def test_a_run_that_goes_on_needs_no_start(tmp_path: Path, base: Path, stop_after: Any) -> None:
+    first = train(tmp_path, base, lora={"rank": 2})
+    folder = tmp_path / "peft"
+    result = CliRunner().invoke(
+        app, ["export", str(first), "--output", str(folder), "--format", "peft"]
+    )
+    assert result.exit_code == 0, result.output
+    lora = {"rank": 2, "start": str(folder)}
+    stop_after(3)
+    run = train(tmp_path / "more", base, lora=lora)
+    shutil.rmtree(folder)
+    train(tmp_path / "more", base, lora=lora)
+    assert len(losses(run)) == 6
 
 
 def test_a_run_without_adapters_has_none_to_export(tmp_path: Path, base: Path) -> None:
