@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.config import Optimizer as OptimizerConfig
 from training.optim.muon import Muon
-from training.optim.parameters import is_decayed, is_orthogonalized, kind_of
+from training.optim.parameters import decayed_names, is_orthogonalized, kind_of
 
 Named = Mapping[str, nn.Parameter]
 Builder = Callable[[Named, OptimizerConfig], list[torch.optim.Optimizer]]
@@ -66,7 +66,7 @@ def build_optimizer(
 ) -> Optimizers:
     """The optimizers of `config.name` for parameters by plain name (`named_parameters`).
 
-    Weight decay applies to matrices alone. A part without parameters gets an optimizer that does
+    Weight decay applies to `decayed_names`. A part without parameters gets an optimizer that does
     nothing.
     """
     parameters = dict(named)
@@ -75,15 +75,21 @@ def build_optimizer(
 
 def adamw(parameters: Named, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """AdamW (Loshchilov and Hutter, arXiv 1711.05101), torch's fused kernel."""
+    return _adamw(parameters, config, decayed_names(parameters))
+
+
+def _adamw(
+    parameters: Named, config: OptimizerConfig, decayed: set[str]
+) -> list[torch.optim.Optimizer]:
     groups: dict[Any, list[nn.Parameter]] = {}
-    for parameter in parameters.values():
-        groups.setdefault((is_decayed(parameter), kind_of(parameter)), []).append(parameter)
+    for name, parameter in parameters.items():
+        groups.setdefault((name in decayed, kind_of(parameter)), []).append(parameter)
     if not groups:
         return []
     optimizer = torch.optim.AdamW(
         [
-            {"params": members, "weight_decay": config.weight_decay if decayed else 0.0}
-            for (decayed, _), members in groups.items()
+            {"params": members, "weight_decay": config.weight_decay if has_decay else 0.0}
+            for (has_decay, _), members in groups.items()
         ],
         lr=config.lr,
         betas=(config.beta1, config.beta2),
@@ -103,12 +109,15 @@ def adamw(parameters: Named, config: OptimizerConfig) -> list[torch.optim.Optimi
 def muon(parameters: Named, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """Muon for the matrices between hidden states, AdamW for embedding, head, router, norms and
     biases."""
+    decayed = decayed_names(parameters)
     matrices = {n: p for n, p in parameters.items() if is_orthogonalized(n, p)}
-    rest = {n: p for n, p in parameters.items() if n not in matrices}
-    members = adamw(rest, config)
-    if matrices:
-        lr = config.lr if config.muon_lr is None else config.muon_lr
-        members.append(Muon(matrices.values(), lr, config.momentum, config.weight_decay))
+    members = _adamw({n: p for n, p in parameters.items() if n not in matrices}, config, decayed)
+    lr = config.lr if config.muon_lr is None else config.muon_lr
+    for has_decay in (True, False):
+        alike = [p for n, p in matrices.items() if (n in decayed) == has_decay]
+        if alike:
+            decay = config.weight_decay if has_decay else 0.0
+            members.append(Muon(alike, lr, config.momentum, decay))
     return members
 
 

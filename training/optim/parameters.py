@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,7 +11,9 @@ from torch.distributed.tensor import DTensor
 from model.decoder import Decoder
 from model.weights import stored_name
 
-_NOT_ORTHOGONALIZED = ("embedding", "head", "router", "virtual", "exchange")
+_VIRTUAL = ("virtual", "exchange")
+"""Modules of virtual tokens."""
+_NOT_ORTHOGONALIZED = ("embedding", "head", "router", *_VIRTUAL)
 """Modules whose matrices Muon leaves to AdamW: rows of the first two belong to single tokens, those
 of a router to single experts (arXiv 2502.16982, section 2.2); those of the last two to virtual
 tokens."""
@@ -58,14 +60,25 @@ def every_tensor(parts: Iterable[nn.Module]) -> dict[str, Tensor]:
     return state
 
 
-def is_decayed(parameter: Tensor) -> bool:
-    """Whether weight decay applies: to matrices and stacks of them, the embedding's among them, not
-    to norms and biases.
+def decayed_names(parameters: Mapping[str, Tensor]) -> set[str]:
+    """Names of what weight decay applies to: matrices and stacks of them, the embedding's among
+    them, not norms and biases.
 
-    The shape is the model's own, however it is cut over ranks. OLMo 2 (arXiv 2501.00656) leaves
+    Of adapters those of LoRA, as in its authors' code; not virtual tokens, which stand for
+    activations, nor AdaLoRA's P and Q (known by the Lambda beside them), which are held
+    orthonormal.
+
+    Shapes are the model's own, however they are cut over ranks. OLMo 2 (arXiv 2501.00656) leaves
     embeddings out; GPT-3's and Llama's recipes, followed here, do not.
     """
-    return parameter.ndim >= 2
+    singular = {name.removesuffix("lora_e") for name in parameters if name.endswith(".lora_e")}
+    return {
+        name
+        for name, parameter in parameters.items()
+        if parameter.ndim >= 2
+        and not any(module in _VIRTUAL for module in name.split(".")[:-1])
+        and not (name.endswith(("lora_a", "lora_b")) and name[: -len("lora_a")] in singular)
+    }
 
 
 def is_orthogonalized(name: str, parameter: Tensor) -> bool:

@@ -40,6 +40,33 @@ def test_decay_on_matrices_only() -> None:
     assert sum(len(g["params"]) for g in optimizers.param_groups) == len(list(model.parameters()))
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_decay_of_adapters(name: str) -> None:
+    """Of LoRA's matrices, not of AdaLoRA's, which are held orthonormal, nor of virtual tokens."""
+    matrix, vector = torch.ones(2, 2), torch.ones(2)
+    decayed = dict.fromkeys(("layers.0.q_proj.lora_a", "layers.0.q_proj.lora_b"), matrix)
+    others = {
+        "layers.0.k_proj.lora_a": matrix,
+        "layers.0.k_proj.lora_b": matrix,
+        "layers.0.k_proj.lora_e": vector,
+        "virtual.embeddings": matrix,
+        "layers.0.attention.exchange.keys": matrix,
+    }
+    named = {
+        n: nn.Parameter(t.clone()) for n, t in {**dict.fromkeys(decayed, matrix), **others}.items()
+    }
+    optimizers = build_optimizer(named.items(), Optimizer(name=name, weight_decay=0.3))
+    found = {
+        id(parameter): group["weight_decay"]
+        for group in optimizers.param_groups
+        for parameter in group["params"]
+    }
+    assert {n: found[id(p)] for n, p in named.items()} == {
+        **dict.fromkeys(decayed, 0.3),
+        **dict.fromkeys(others, 0.0),
+    }
+
+
 @pytest.mark.parametrize("shape", ["debug", "debug-moe"])
 def test_muon_takes_the_matrices_between_hidden_states(shape: str) -> None:
     model = decoder(shape)
