@@ -134,6 +134,11 @@ def _of_shards(path: Path, subject: Subject, options: Options) -> Iterator[Docum
             f"{path}: its tokens are of a vocabulary of {reader.manifest.vocab_size}, the model's "
             f"tokenizer has {subject.tokenizer.vocab_size}"
         )
+    if reader.manifest.eos_id != subject.tokenizer.eos_id:
+        raise InputError(
+            f"{path}: its documents end with token {reader.manifest.eos_id}, those of the model's "
+            f"tokenizer with {subject.tokenizer.eos_id}: it is another tokenizer"
+        )
     lengths, bos = _byte_lengths(subject), subject.tokenizer.bos_id
     names = read_sources(reader, options.split)
     for number, ids in enumerate(reader.documents(options.split)):

@@ -147,6 +147,20 @@ def test_bos_makes_the_first_token_a_target(subject: Subject, tmp_path: Path) ->
     assert result.figures[-1].count == 3
 
 
+def test_shards_of_another_tokenizer_are_refused(subject: Subject, tmp_path: Path) -> None:
+    source = write(tmp_path / "t.jsonl", ["one", "two"])
+    manifest = write_text_shards(
+        [source], tmp_path / "shards", load_tokenizer("byte"), None, validation_fraction=0.5
+    )
+    words = load_tokenizer("byte")
+    words.eos_id = 0
+    with pytest.raises(InputError, match="end with token 256, .*tokenizer with 0"):
+        run(subject._replace(tokenizer=words), Options(data=manifest))
+    words.vocab_size = 300
+    with pytest.raises(InputError, match="a vocabulary of 257, the model's tokenizer has 300"):
+        run(subject._replace(tokenizer=words), Options(data=manifest))
+
+
 def test_a_bos_of_id_0_begins_documents_of_shards(subject: Subject, tmp_path: Path) -> None:
     source = write(tmp_path / "t.jsonl", [f"document {n}" for n in range(8)])
     manifest = write_text_shards(
