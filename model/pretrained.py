@@ -36,14 +36,15 @@ def open_weights(folder: str | Path) -> Weights:
 
 
 def _opened(folder: Path) -> Weights:
+    # Before config.json, as in transformers: a folder may hold both.
+    if (folder / PEFT_CONFIG).exists():
+        return open_peft(folder, open_weights)
     if (folder / CONFIG).exists():
         return HuggingFaceWeights(folder)
     if (folder / SHAPE).exists():
         return _checkpoint(folder)
     if (folder / CHECKPOINTS).is_dir():
         return _checkpoint(latest_checkpoint(folder))
-    if (folder / PEFT_CONFIG).exists():
-        return open_peft(folder, open_weights)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     raise InputError(

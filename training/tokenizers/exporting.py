@@ -23,7 +23,8 @@ from training.tokenizers.loading import (
 def export_tokenizer(place: str | Path, folder: Path) -> Tokenizer:
     """Write the tokenizer of `place` (see `find_tokenizer`) into a Hugging Face folder, which has
     to be there: the file itself, tokenizer.json, tokenizer_config.json, and the run's chat
-    template. Texts get neither BOS nor EOS, as in training.
+    template. Texts get neither BOS nor EOS, as in training; but what a tokenizer.json of another
+    model puts around texts stays in it, so that its export begins texts as that model does.
 
     A SentencePiece model of words or characters has no tokenizer.json; it is copied alone.
     Raises InputError without a tokenizer, OutputError when the folder does not take it.

@@ -194,6 +194,11 @@ def test_exports_are_the_model(tmp_path: Path, base: Path, method: str) -> None:
     torch.testing.assert_close(
         logits(load_pretrained(tmp_path / "peft")), expected, atol=1e-5, rtol=1e-5
     )
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tmp_path / "base-hf" / name, tmp_path / "peft")
+    torch.testing.assert_close(
+        logits(load_pretrained(tmp_path / "peft")), expected, atol=1e-5, rtol=1e-5
+    )
     call("import", str(tmp_path / "peft"), "--output", str(tmp_path / "imported"))
     assert (tmp_path / "imported" / "tokenizer").is_dir()
     again = load_pretrained(tmp_path / "imported")

@@ -181,6 +181,29 @@ def test_all_blocks_share_one_compiled_graph(changes: dict[str, Any], mode: str)
         torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
 
 
+@pytest.mark.parametrize("mode", ["none", "full"])
+@pytest.mark.parametrize("options", [{}, {"dora": True}, {"quantize": "nf4"}], ids=str)
+def test_blocks_with_adapters_are_compiled(options: dict[str, Any], mode: str) -> None:
+    torch._dynamo.reset()
+    model, config = shape(n_layers=2), LoraConfig(rank=4, **options)
+    expected, decoder = Decoder(model), Decoder(model)
+    for each in (expected, decoder):
+        each.initialize(SEED)
+        adapt(each, adapted_layers(model, config), config)
+        drawn = torch.Generator().manual_seed(SEED)
+        with torch.no_grad():
+            for parameter in each.parameters():
+                if parameter.requires_grad:
+                    parameter.normal_(std=0.1, generator=drawn)
+    checkpoint_blocks(decoder, mode)
+    compile_blocks(decoder, "aot_eager")
+    tokens, labels, positions, documents = batch(0, model.vocab_size)
+    for each in (expected, decoder):
+        each(tokens, positions, documents, labels)[0].backward()
+    for (name, ours), theirs in zip(decoder.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+
+
 def test_what_is_not_compiled_is_said() -> None:
     sparse = shape(moe={"n_experts": 4, "top_k": 2})
     compiled = configuration({}, compile=True)
