@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from threading import Lock
+from threading import Condition
 from typing import Any
 
 from schemas.errors import CorpusmillError
@@ -21,7 +21,7 @@ class Account:
     def __init__(self, budget: Budget, prices: Prices, before: Iterable[Answer] = ()) -> None:
         self._budget = budget
         self._prices = prices
-        self._lock = Lock()
+        self._settled = Condition()
         self._requests = self._prompt_tokens = self._completion_tokens = 0
         self._promised: list[tuple[int, int]] = []
         for answer in before:
@@ -29,31 +29,27 @@ class Account:
         self.requests_before = self._requests
 
     def reserve(self, request: Request) -> tuple[int, int]:
-        """Set the most aside that a request may take, until `settle`. Raises BudgetSpent."""
+        """Set the most aside that a request may take, until `settle`; where that is too much, wait
+        for what others leave of theirs. Raises BudgetSpent when there are no others."""
         promise = request.estimated_prompt_tokens, request.max_tokens
-        with self._lock:
-            waiting = [*self._promised, promise]
-            prompt = self._prompt_tokens + sum(tokens for tokens, _ in waiting)
-            completion = self._completion_tokens + sum(tokens for _, tokens in waiting)
-            for name, limit, needed in (
-                ("max_requests", self._budget.max_requests, self._requests + len(waiting)),
-                ("max_tokens", self._budget.max_tokens, prompt + completion),
-                ("max_cost", self._budget.max_cost, self._cost(prompt, completion)),
-            ):
-                if limit is not None and needed > limit:
+        with self._settled:
+            while (beyond := self._beyond(promise)) is not None:
+                if not self._promised:
                     raise BudgetSpent(
-                        f"budget.{name} {limit:g} is spent ({self._requests} requests answered); "
+                        f"{beyond} is spent ({self._requests} requests answered); "
                         "raise it and give the same command to go on"
                     )
+                self._settled.wait()
             self._promised.append(promise)
         return promise
 
     def settle(self, promise: tuple[int, int], answer: Answer | None) -> None:
         """Count the answer instead of what was set aside for it; None: there was none."""
-        with self._lock:
+        with self._settled:
             self._promised.remove(promise)
             if answer is not None:
                 self._count(answer)
+            self._settled.notify_all()
 
     def summary(self) -> dict[str, Any]:
         """For summary.json."""
@@ -64,6 +60,20 @@ class Account:
             "completion_tokens": self._completion_tokens,
             "cost": round(self._cost(self._prompt_tokens, self._completion_tokens), 6),
         }
+
+    def _beyond(self, promise: tuple[int, int]) -> str | None:
+        """The limit that one more promise would go beyond."""
+        waiting = [*self._promised, promise]
+        prompt = self._prompt_tokens + sum(tokens for tokens, _ in waiting)
+        completion = self._completion_tokens + sum(tokens for _, tokens in waiting)
+        for name, limit, needed in (
+            ("max_requests", self._budget.max_requests, self._requests + len(waiting)),
+            ("max_tokens", self._budget.max_tokens, prompt + completion),
+            ("max_cost", self._budget.max_cost, self._cost(prompt, completion)),
+        ):
+            if limit is not None and needed > limit:
+                return f"budget.{name} {limit:g}"
+        return None
 
     def _count(self, answer: Answer) -> None:
         self._requests += 1

@@ -78,7 +78,11 @@ class Sampling(Section):
 
 
 class Budget(Section):
-    """A run stops, with all it has, before a request that could go beyond. None: no limit."""
+    """A run stops, with all it has, before a request that could go beyond. None: no limit.
+
+    What answers say that they took is counted. A try without an answer (a time-out, say) is not,
+    though a server may charge for it.
+    """
 
     max_requests: int | None = Field(None, ge=0)
     max_tokens: int | None = Field(None, ge=0)

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+)
 
 from schemas.errors import CorpusmillError, UsageError
 from training.instruct.config import ModelSource
-from training.instruct.pace import Pace
-from training.instruct.requests import Answer, Request
+from training.instruct.pace import Pace, Sleep
+from training.instruct.requests import Answer, NotAsked, Request, estimated_tokens
 
 _LONGEST_WAIT = 120.0
 _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _SHOWN = 300
+_REFUSED = frozenset({400, 413, 422})
+"""Bad request, content too large, unprocessable: of this prompt (RFC 9110, section 15.5)."""
+_STOP: tuple[str | None, ...] = (None, "", "stop", "eos_token", "stop_sequence", "end_turn")
+_FINISHED = dict.fromkeys(_STOP, "stop") | dict.fromkeys(("length", "max_tokens"), "length")
+"""Finish reasons of servers that call an end and a cut otherwise than OpenAI's."""
 
 
 class EndpointError(CorpusmillError):
@@ -37,8 +54,9 @@ class _Again(Exception):
 
 
 class Endpoint:
-    """A Generator. 429, 5xx, time-outs and broken answers are tried again, after Retry-After or
-    1, 2, 4, ... seconds; any other 4xx is an error at once."""
+    """A Generator. 429, 5xx, time-outs and broken answers are tried again, after Retry-After, which
+    all threads wait for, or 1, 2, 4, ... seconds and up to a quarter more; 400, 413 and 422 are
+    refusals of a prompt; any other 4xx is an error at once."""
 
     def __init__(
         self,
@@ -46,9 +64,11 @@ class Endpoint:
         *,
         environment: Mapping[str, str] = os.environ,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Sleep = Event.wait,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Raises UsageError where the variable that should hold the key is not set."""
+        """Raises UsageError where the variable that should hold the key is not set, and for an
+        endpoint, a key or a proxy that HTTP has no way to express."""
         assert source.endpoint is not None
         assert source.name is not None
         self.concurrency = source.concurrency
@@ -56,28 +76,46 @@ class Endpoint:
         self._source = source
         self._key = _key(source, environment)
         self._sleep = sleep
+        self._jitter = jitter
         self._pace = Pace(
-            source.requests_per_minute, source.tokens_per_minute, clock=clock, sleep=sleep
+            source.requests_per_minute,
+            source.tokens_per_minute,
+            clock=clock,
+            sleep=sleep,
+            jitter=jitter,
         )
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         # A proxy of the environment is for the world outside.
         outside = urlsplit(source.endpoint).hostname not in _HERE
-        self._client = httpx.Client(
-            headers=headers, timeout=source.timeout_seconds, trust_env=outside
-        )
+        try:
+            self._url = httpx.URL(f"{source.endpoint}/chat/completions")
+            self._client = httpx.Client(
+                headers=headers, timeout=source.timeout_seconds, trust_env=outside
+            )
+        except (httpx.InvalidURL, ValueError, ImportError) as error:
+            raise UsageError(
+                f"model.endpoint: {source.endpoint} cannot be asked: {self._safe(str(error))}; see "
+                "the URL, and HTTP_PROXY and the like of the environment"
+            ) from error
 
-    def answer(self, request: Request) -> Answer:
-        """Raises EndpointError, in one line, when there is none."""
+    def answer(self, request: Request, stopped: Event) -> Answer:
+        """Raises EndpointError, in one line, when there is none, NotAsked once `stopped` is set."""
+
+        def sleep(seconds: float) -> None:
+            self._sleep(stopped, seconds)
+
         retrying = Retrying(
-            stop=stop_after_attempt(self._source.attempts),
-            wait=_wait,
+            stop=stop_any(stop_after_attempt(self._source.attempts), stop_when_event_set(stopped)),
+            wait=self._seconds_until_again,
             retry=retry_if_exception_type(_Again),
-            sleep=self._sleep,
+            sleep=sleep,
             reraise=True,
         )
         try:
-            return retrying(self._ask, request)
+            return retrying(self._ask, request, stopped)
         except _Again as failure:
+            if stopped.is_set():
+                raise NotAsked(f"stopped after {failure}") from failure
             raise EndpointError(
                 f"{self._source.endpoint}: {failure} ({self._source.attempts} attempts); "
                 "what was answered is kept: give the same command to go on"
@@ -87,25 +125,31 @@ class Endpoint:
         """Close connections."""
         self._client.close()
 
-    def _ask(self, request: Request) -> Answer:
-        self._pace.wait(request.estimated_prompt_tokens + request.max_tokens)
+    def _ask(self, request: Request, stopped: Event) -> Answer:
+        self._pace.wait(request.estimated_prompt_tokens + request.max_tokens, stopped)
+        if stopped.is_set():
+            raise NotAsked("stopped")
         try:
             response = self._client.post(
-                f"{self._source.endpoint}/chat/completions", json=self._body(request)
+                self._url,
+                # ASCII: a lone surrogate has no UTF-8.
+                content=json.dumps(self._body(request)).encode(),
+                headers={"Content-Type": "application/json"},
             )
         except httpx.TimeoutException:
             raise _Again(f"no answer in {self._source.timeout_seconds:g} seconds") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise _Again(self._safe(str(error) or type(error).__name__)) from None
+        said = f"HTTP {response.status_code}: {self._safe(response.text) or 'no reason given'}"
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-            raise _Again(
-                f"HTTP {response.status_code}: {self._safe(response.text)}", _after(response)
-            )
+            after = _after(response)
+            if after is not None:
+                self._pace.pause(after)
+            raise _Again(said, after)
+        if response.status_code in _REFUSED:
+            return Answer("", "refused", 0, 0, said)
         if not response.is_success:
-            raise EndpointError(
-                f"{self._source.endpoint}: HTTP {response.status_code}: "
-                f"{self._safe(response.text) or 'no reason given'}"
-            )
+            raise EndpointError(f"{self._source.endpoint}: {said}")
         return _parse(response, request)
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -125,6 +169,13 @@ class Endpoint:
         line = " ".join(text.split())
         return (line.replace(self._key, "***") if self._key else line)[:_SHOWN]
 
+    def _seconds_until_again(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome is not None else None
+        asked = failure.after if isinstance(failure, _Again) else None
+        if asked is not None:
+            return asked
+        return min(2.0 ** (state.attempt_number - 1) * (1 + self._jitter() / 4), _LONGEST_WAIT)
+
 
 def _key(source: ModelSource, environment: Mapping[str, str]) -> str:
     if source.api_key_env is None:
@@ -134,27 +185,25 @@ def _key(source: ModelSource, environment: Mapping[str, str]) -> str:
         raise UsageError(
             f"model.api_key_env: the environment variable {source.api_key_env} is not set"
         )
+    if not (key.isascii() and key.isprintable()):
+        raise UsageError(
+            f"model.api_key_env: {source.api_key_env} holds a character that no HTTP header can"
+        )
     return key
 
 
-def _wait(state: RetryCallState) -> float:
-    failure = state.outcome.exception() if state.outcome is not None else None
-    asked = failure.after if isinstance(failure, _Again) else None
-    seconds = asked if asked is not None else 2.0 ** (state.attempt_number - 1)
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
-
-
 def _after(response: httpx.Response) -> float | None:
-    """Retry-After: seconds or a date (RFC 9110, section 10.2.3)."""
+    """Retry-After: seconds or a date (RFC 9110, section 10.2.3), at most `_LONGEST_WAIT`. None
+    where there is none, or nothing to wait for."""
     value = response.headers.get("Retry-After", "")
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
-        return None
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return min(seconds, _LONGEST_WAIT) if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _parse(response: httpx.Response, request: Request) -> Answer:
@@ -164,10 +213,19 @@ def _parse(response: httpx.Response, request: Request) -> Answer:
         text = choice["message"]["content"] or ""
         usage = content.get("usage") or {}
         prompt = int(usage.get("prompt_tokens") or request.estimated_prompt_tokens)
-        completion = int(usage.get("completion_tokens") or len(text) // 3 + 1)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        completion = int(usage.get("completion_tokens") or estimated_tokens(text))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError):
         raise _Again("the answer is no chat completion in JSON") from None
     if not isinstance(text, str):
         raise _Again("the answer is no chat completion in JSON")
-    cut = choice.get("finish_reason") == "length"
-    return Answer(text, "length" if cut else "stop", prompt, completion)
+    return Answer(text, _finish_reason(choice.get("finish_reason")), prompt, completion)
+
+
+def _finish_reason(told: Any) -> str:
+    """As `Answer` has it; a word of the server's own becomes a reason to reject."""
+    if told is None or isinstance(told, str):
+        known = _FINISHED.get(told)
+        if known is not None:
+            return known
+    word = re.sub(r"\W+", "_", str(told)[:40]).strip("_").lower()
+    return word or "unknown_finish"

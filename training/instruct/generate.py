@@ -56,10 +56,11 @@ def _made(
 ) -> dict[str, Any]:
     cache = AnswerCache(output.folder / CACHE)
     account = Account(config.budget, config.prices, cache.answers())
+    asker = Asker(asked, cache, account)
     failure: CorpusmillError | None = None
     try:
         with output:
-            state = run(Workshop(config, Asker(asked, cache, account), output, say))
+            state = run(Workshop(config, asker, output, say))
     except BudgetSpent as spent:
         state = "budget"
         say(str(spent))
@@ -68,6 +69,7 @@ def _made(
     except CorpusmillError as error:
         state, failure = "failed", error
     finally:
+        asker.close()
         cache.close()
     summary = output.summarize(
         {

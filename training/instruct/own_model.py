@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 
 import torch
 import xxhash
@@ -33,7 +34,7 @@ class OwnModel:
             "template": xxhash.xxh3_128_hexdigest(formatter.template.source.encode()),
         }
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, stopped: Event) -> Answer:
         """A prompt that leaves no room gets an answer without text that was cut: one long record
         costs that record."""
         prompt = self._formatter.prompt([Message(role="user", content=request.prompt)])

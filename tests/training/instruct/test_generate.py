@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -236,6 +237,42 @@ def test_another_configuration_needs_another_folder(tmp_path: Path) -> None:
         generate(config_of(stub.url, tmp_path, output=str(tmp_path / "full")))
 
 
+def refusing(number: int, prompt: str) -> Reply | str:
+    """A policy that some prompts break."""
+    if int(hashlib.sha256(prompt.encode()).hexdigest()[8:16], 16) % 6 == 0 and number > 2:
+        return Reply(status=400, body=b'{"error": "content\\npolicy"}')
+    return self_instruct_model(number, prompt)
+
+
+def test_refused_prompts_are_rejections_and_are_not_asked_again(tmp_path: Path) -> None:
+    with serving(refusing) as stub:
+        config = config_of(stub.url, tmp_path, model={"concurrency": 1})
+        summary = generate(config)
+        assert summary["state"] == "complete"
+        asked, before = len(stub.requests), content(tmp_path / "out")
+        generate(config)
+        assert len(stub.requests) == asked == summary["requests"]
+    assert content(tmp_path / "out") == before
+    refused = [row for row in rows(tmp_path / "out/rejected.jsonl") if row["reason"] == "refused"]
+    assert len(refused) == summary["rejected"]["refused"] > 2
+    assert {row["detail"] for row in refused} == {'HTTP 400: {"error": "content\\npolicy"}'}
+    assert not {"no_tasks", "no_instances"} & set(summary["rejected"])
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_refusals_alone_end_a_run_and_are_asked_again(concurrency: int, tmp_path: Path) -> None:
+    def no(number: int, prompt: str) -> Reply:
+        return Reply(status=422, body=b"unknown\nfield: seed")
+
+    with serving(no) as stub:
+        config = config_of(stub.url, tmp_path, batch=30, model={"concurrency": concurrency})
+        with pytest.raises(CorpusmillError, match="first 20 requests.*field: seed") as caught:
+            generate(config)
+        assert "\n" not in str(caught.value)
+        assert 20 <= len(stub.requests) < 20 + concurrency
+    assert (tmp_path / "out/answers.jsonl").read_bytes() == b""
+
+
 def test_junk_ends_a_run_too(tmp_path: Path) -> None:
     with serving(lambda number, prompt: "I would rather not.") as stub:
         summary = generate(config_of(stub.url, tmp_path, patience=2))
@@ -304,6 +341,23 @@ def test_evol_instruct_changes_and_eliminates(tmp_path: Path) -> None:
     assert deep["seed_id"].startswith("seed_")
 
 
+@pytest.mark.parametrize("words", ["<task>", "Do these two tasks", None])
+def test_evol_instruct_rejects_what_is_refused(words: str | None, tmp_path: Path) -> None:
+    def model(number: int, prompt: str) -> Reply | str:
+        kind = next((w for w in ("<task>", "Do these two tasks") if w in prompt), None)
+        if kind == words and number > 0:
+            return Reply(status=413, body=b" ")
+        return f"Anew {prompt}" if kind is None else "No" if "Do these" in prompt else "Plan a day"
+
+    with serving(model) as stub:
+        config = config_of(stub.url, tmp_path, "evol_instruct", section={"rounds": 1})
+        summary = generate(config)
+    assert summary["rejected"]["refused"] >= 7
+    assert set(summary["rejected"]) == {"refused"}
+    details = {row["detail"] for row in rows(tmp_path / "out/rejected.jsonl")}
+    assert details == {"HTTP 413: no reason given"}
+
+
 def test_a_model_of_our_own_answers(tmp_path: Path) -> None:
     from model.config import ModelConfig
     from model.decoder import Decoder
@@ -327,7 +381,7 @@ def test_a_model_of_our_own_answers(tmp_path: Path) -> None:
     assert summary["requests"] == 2
     before = content(tmp_path / "out")
     long = Request("a" * 5000, 1, 0.0, 1.0, 8)
-    assert generator.answer(long)[:2] == ("", "length")
+    assert generator.answer(long, Event())[:2] == ("", "length")
     assert generate(config, generator)["requests_of_this_sitting"] == 0
     assert content(tmp_path / "out") == before
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ class Scripted:
     identity = {"model": "scripted"}  # noqa: RUF012
     concurrency = 1
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, stopped: Event) -> Answer:
         """Depends on the prompt alone."""
         prompt = request.prompt
         if "<task>" in prompt:

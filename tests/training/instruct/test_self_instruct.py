@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from training.instruct.config import GenerateConfig
@@ -22,7 +23,7 @@ class Scripted:
         self._instances = instances
         self._dress = dress
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request, stopped: Event) -> Answer:
         """Depends on the prompt alone."""
         if request.prompt.startswith("Here are tasks"):
             return Answer(self._dress("9. Square the given number"), "stop", 1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -55,6 +55,14 @@ class Workshop:
         """Answers in the order of the requests, without thoughts; raises as Asker.ask."""
         for answer in self._asker.ask(requests):
             yield answer._replace(text=without_thoughts(answer.text))
+
+    def refused(self, answer: Answer, **what: Any) -> bool:
+        """Whether an answer is none, whatever was asked; it is then written down as rejected."""
+        if answer.unusable is None:
+            return False
+        detail = answer.detail or answer.text
+        self.output.reject(answer.unusable, **{**what, "detail": detail})
+        return True
 
     def _number(self, *purpose: str | int) -> int:
         text = "\0".join(map(str, (self.config.seed, *purpose)))

@@ -115,6 +115,9 @@ class _EvolInstruct:
         ]
         kept = []
         for (place, change), answer in zip(changes, self._shop.ask(requests), strict=True):
+            if answer.unusable is not None:
+                self._reject(answer.unusable, change, number, detail=answer.detail or answer.text)
+                continue
             alike = read_kind(answer.text)
             if alike is False:
                 kept.append((place, change))
@@ -134,7 +137,7 @@ class _EvolInstruct:
             if reason is None and self._shop.done:
                 reason = "more_than_asked"
             if reason is not None:
-                self._reject(reason, change, number, detail=answer.text)
+                self._reject(reason, change, number, detail=answer.detail or answer.text)
                 continue
             before = change.before
             task = _Task(before.seed, change.text, (*before.parents, before.id))
@@ -152,6 +155,8 @@ class _EvolInstruct:
         return new
 
     def _bad_answer(self, answer: Answer) -> str | None:
+        if answer.unusable is not None:
+            return answer.unusable
         text = answer.text.strip()
         if answer.finish_reason == "length":
             return "truncated"
@@ -176,6 +181,8 @@ class _EvolInstruct:
 
 def _complaint(change: _Change, answer: Answer) -> tuple[str | None, str]:
     """Why a changed task goes before anybody answers it."""
+    if answer.unusable is not None:
+        return answer.unusable, answer.detail
     if answer.finish_reason == "length":
         return "truncated", ""
     if says_nothing(change.text):

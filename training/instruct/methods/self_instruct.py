@@ -81,6 +81,8 @@ class _SelfInstruct:
         found = []
         for chosen, answer in zip(prompts, self._shop.ask(requests), strict=True):
             examples = [id for id, _ in chosen]
+            if self._shop.refused(answer, examples=examples):
+                continue
             texts = read_tasks(answer.text, answer.finish_reason == "length")
             if not texts:
                 self._shop.output.reject("no_tasks", answer=answer.text, examples=examples)
@@ -140,6 +142,8 @@ class _SelfInstruct:
         ]
         decided = []
         for task, answer in zip(tasks, self._shop.ask(requests), strict=True):
+            if self._shop.refused(answer, instruction=task.text):
+                continue
             kind = read_kind(answer.text)
             if kind is None:
                 self._shop.output.reject("undecided", instruction=task.text, answer=answer.text)
@@ -174,6 +178,8 @@ class _SelfInstruct:
                 return
 
     def _keep(self, task: _New, answer: Answer) -> None:
+        if self._shop.refused(answer, instruction=task.text):
+            return
         cut = answer.finish_reason == "length"
         found = read_instances(answer.text, task.classification, cut)
         if cut or not found:
