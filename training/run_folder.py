@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import yaml
 from schemas.errors import OutputError, UsageError
 from schemas.yaml_text import parse_mapping
 from training.config import TrainingConfig
+from training.folder_lock import locked_folder
 
 CONFIG_NAME = "config.yaml"
 LOCK_NAME = ".lock"
@@ -101,25 +101,9 @@ class RunFolder:
                 "that is new or empty"
             )
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Work in the folder alone. Raises OutputError when another process on this host does."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise OutputError(f"{self.path}: cannot be written: {error.strerror}") from error
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise OutputError(
-                    f"{self.path}: another process trains in it; wait for it, or choose another "
-                    "output"
-                ) from None
-            yield
-        finally:
-            os.close(handle)
+        return locked_folder(self.path, LOCK_NAME, "trains")
 
 
 def resolved(config: TrainingConfig) -> dict[str, Any]:

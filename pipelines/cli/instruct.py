@@ -65,6 +65,7 @@ def filter_(
     as_json: Json = False,
 ) -> None:
     """Keep the records that hold to rules: lengths, words, language, benchmarks, no copies."""
+    _need_packages()
     from training.instruct.filter_config import read_filter
     from training.instruct.filtering import filter_records
 
@@ -99,6 +100,10 @@ def select(
     rate_with_model: Annotated[
         str | None, typer.Option(help="deita: a run or folder that rates, not an endpoint.")
     ] = None,
+    raters: Annotated[
+        Path | None,
+        typer.Option(help="deita: a YAML file of who rates: model, budget, prices, as generate's."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     as_json: Json = False,
@@ -106,14 +111,17 @@ def select(
     """Choose the records that teach most, or that differ most; scores of all lie beside."""
     _need_packages()
     from schemas.checked import checked
-    from training.instruct.config import ModelSource
+    from training.instruct.config import ModelSource, RaterConfig, read_raters
     from training.instruct.selection import SelectRequest
     from training.instruct.selection import select as run
 
-    raters = None
+    who = None if raters is None else read_raters(raters)
     if endpoint is not None or rate_with_model is not None:
+        if who is not None:
+            raise UsageError("--raters names who rates: leave --endpoint, --rate-with-model out")
         source = {"endpoint": endpoint, "name": name, "api_key_env": api_key_env}
-        raters = checked(ModelSource, {**source, "folder": rate_with_model}, "--endpoint")
+        model_source = {**source, "folder": rate_with_model}
+        who = RaterConfig(model=checked(ModelSource, model_source, "--endpoint"))
     request = SelectRequest(
         input=input,
         output=output,
@@ -122,7 +130,7 @@ def select(
         format=format,
         model=model,
         embeddings=embeddings,
-        raters=raters,
+        raters=who,
         lowest=lowest,
         threshold=threshold,
         batch_size=batch_size,

@@ -33,13 +33,14 @@ def read_conversations(path: str | Path, format: str) -> Iterator[tuple[int, Con
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """The objects of a file, as `read_conversations` takes files. Raises InputError."""
-    for number, row in _values(Path(path)):
+    for number, row in read_values(Path(path)):
         if not isinstance(row, dict):
             raise InputError(f"{path}: record {number}: is not a JSON object")
         yield number, row
 
 
-def _values(path: Path) -> Iterator[tuple[int, Any]]:
+def read_values(path: Path) -> Iterator[tuple[int, Any]]:
+    """What `read_rows` would find to be objects or not. Raises InputError."""
     packed = path.suffix == ".gz"
     suffix = path.with_suffix("").suffix if packed else path.suffix
     number = 0

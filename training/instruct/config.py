@@ -1,4 +1,4 @@
-"""The configuration of `corpusmill instruct generate`. Imports no torch."""
+"""The configuration of `corpusmill instruct generate`, and of who rates. Imports no torch."""
 
 from __future__ import annotations
 
@@ -170,6 +170,19 @@ class GenerateConfig(Section):
         if getattr(self, self.method) is None:
             raise ValueError(f"method {self.method} needs a section {self.method} with seeds")
         return self
+
+
+class RaterConfig(Section):
+    """`corpusmill instruct select --raters CONFIG.yaml`: who rates, and for how much."""
+
+    model: ModelSource
+    budget: Budget = Budget()
+    prices: Prices = Prices()
+
+
+def read_raters(path: str | Path) -> RaterConfig:
+    """Raises UsageError that names the key, InputError without the file."""
+    return checked(RaterConfig, read_tree(path), str(path))
 
 
 def read_generate(path: str | Path, overrides: Sequence[str] = ()) -> GenerateConfig:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas.errors import ReconcileError, UsageError
+from schemas.errors import OutputError, ReconcileError, UsageError
 from schemas.verdict import Rejection
 from training.instruct.duplicates import Found, exact_copies, like_prompts, near_copies
 from training.instruct.filter_config import FilterConfig
-from training.instruct.json_lines import write_lines
+from training.instruct.json_lines import file_in_the_way, write_lines
 from training.instruct.records import Record, read_records
 from training.instruct.rules import Rule, load_index, rules_of
 
@@ -30,12 +30,13 @@ def filter_records(
     _check_output(folder, inputs)
     index = load_index(config.decontamination)
     rules = rules_of(config, index)
+    _forget_summary(folder)
     kept, rejected, errors = _by_itself(read_records(inputs, config.format), rules)
     count = len(kept) + len(rejected) + len(errors)
     for found in _searches(config):
         kept, gone = _split(kept, found(kept))
         rejected += gone
-    place = {str(path): at for at, path in enumerate(inputs)}
+    place = {str(Path(path)): at for at, path in enumerate(inputs)}
     rejected.sort(key=lambda pair: (place[pair[0].file], pair[0].number))
     summary = {
         "in": count,
@@ -112,18 +113,28 @@ def _error_row(record: Record) -> dict[str, Any]:
     }
 
 
+def _forget_summary(folder: Path) -> None:
+    """A run that fails shall not leave the numbers of one before it."""
+    try:
+        (folder / SUMMARY).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder / SUMMARY}: {error.strerror or error}") from error
+
+
 def _check_output(folder: Path, inputs: Sequence[str | Path]) -> None:
     if not inputs:
         raise UsageError("no input: name files of records")
-    names = [str(path) for path in inputs]
+    names = [str(Path(path)) for path in inputs]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is given twice")
         if Path(name).resolve().parent == folder.resolve():
             raise UsageError(f"--output {folder} holds the input {name}: name another folder")
-    ours = {KEPT, REJECTED, ERRORS, SUMMARY}
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--output {folder} is not a folder")
+    names = [KEPT, REJECTED, ERRORS, SUMMARY]
+    ours = {*names, *(f".{name}.part" for name in names)}
+    file = file_in_the_way(folder)
+    if file is not None:
+        raise UsageError(f"--output: {file} is a file, not a folder; name another")
     foreign = (
         sorted(e.name for e in folder.iterdir() if e.name not in ours) if folder.exists() else []
     )

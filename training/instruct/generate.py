@@ -45,7 +45,8 @@ def generate(
     asked = generator if generator is not None else open_generator(config.model)
     try:
         output = Output(config, digest)
-        return _made(config, run, asked, output, say)
+        with output.locked():
+            return _made(config, run, asked, output, say)
     finally:
         if generator is None:
             asked.close()

@@ -11,6 +11,12 @@ from typing import Any
 from schemas.errors import OutputError
 
 
+def file_in_the_way(folder: Path) -> Path | None:
+    """What is a file and would have to be a folder: `folder`, or one that it lies in."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return None if there.is_dir() else there
+
+
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a row a line under another name, then rename. Raises OutputError."""
     part = path.with_name(f".{path.name}.part")

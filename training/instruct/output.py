@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,11 +14,13 @@ from typing import Any, Self
 import xxhash
 
 from schemas.errors import CorpusmillError, OutputError, UsageError
+from training.folder_lock import locked_folder
 from training.instruct.config import GenerateConfig
 
 RECORDS, REJECTED, SUMMARY, CONFIG, CACHE = (
     *("instructions.jsonl", "rejected.jsonl", "summary.json", "config.json", "answers.jsonl"),
 )
+LOCK = ".lock"
 SEEDS_SHA256 = "seeds_sha256"
 _FREE = frozenset({"output", "count", "budget", "prices", "patience"})
 _FREE_OF_MODEL = frozenset(
@@ -36,6 +39,17 @@ class Output:
         self.kept = 0
         self.rejections: Counter[str] = Counter()
         self._claim(config, {**_fixed(config), SEEDS_SHA256: seeds_sha256})
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Work in the folder alone, and forget the summary of the sitting before. Raises
+        OutputError when another process on this host works there."""
+        with locked_folder(self.folder, LOCK, "makes instructions"):
+            try:
+                (self.folder / SUMMARY).unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{self.folder}: {error.strerror or error}") from error
+            yield
 
     def __enter__(self) -> Self:
         self._records = _open(_part(self.folder / RECORDS))

@@ -13,7 +13,9 @@ from schemas.chat import Conversation, Message, ToolCall
 from schemas.errors import InputError, UsageError
 from stages.dedup import content_hash
 from training.chat.formats import FORMATS, FieldError
-from training.chat.reading import read_rows
+from training.chat.reading import read_values
+
+_HEAD_BYTES = 4096
 
 
 class Record(NamedTuple):
@@ -80,7 +82,7 @@ def read_records(paths: Sequence[str | Path], format: str) -> Iterator[Record]:
     if format not in FORMATS:
         raise UsageError(f"format: {format!r} is none of {', '.join(FORMATS)}")
     for path in map(Path, paths):
-        rows = _listed(path) if path.name.endswith((".json", ".json.gz")) else _lines(path)
+        rows = _listed(path) if _is_list(path) else _lines(path)
         for number, row, problem in rows:
             if problem:
                 yield Record(str(path), number, row, None, problem)
@@ -97,8 +99,19 @@ def _understood(file: str, number: int, row: Any, format: str) -> Record:
         return Record(file, number, row, None, " ".join(str(error).split()))
 
 
+def _is_list(path: Path) -> bool:
+    """Whether a .json file holds a list, and not lines."""
+    if not path.name.endswith((".json", ".json.gz")):
+        return False
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
+            return handle.read(_HEAD_BYTES).lstrip().startswith(b"[")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
 def _listed(path: Path) -> Iterator[tuple[int, Any, str]]:
-    yield from ((number, row, "") for number, row in read_rows(path))
+    yield from ((number, row, "") for number, row in read_values(path))
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any, str]]:

@@ -53,6 +53,7 @@ def _keywords(part: str, keywords: tuple[str, ...]) -> Rule | None:
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, keywords))})(?!\w)", re.IGNORECASE)
 
     def check(record: Record) -> Rejection | None:
+        # In what is said: words of a tool's arguments are no manner of speaking.
         assert record.conversation is not None
         wanted = "user" if part == "prompt" else "assistant"
         for message in record.conversation.messages:

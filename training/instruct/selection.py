@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,9 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from schemas.errors import InputError, UsageError
-from training.instruct.config import ModelSource
+from training.instruct.asking import Asker
+from training.instruct.budget import Account
+from training.instruct.cache import AnswerCache
+from training.instruct.config import RaterConfig
 from training.instruct.diversity import Points, apart, k_center
-from training.instruct.json_lines import write_lines
+from training.instruct.json_lines import file_in_the_way, write_lines
+from training.instruct.rating import ASPECTS, Grade, rate
 from training.instruct.records import Record, read_records
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class SelectRequest:
     """A run or Hugging Face folder."""
     embeddings: Path | None = None
     """.npy [N, d], a row a record of the input, in place of the model's."""
-    raters: ModelSource | None = None
+    raters: RaterConfig | None = None
     """Who rates complexity and quality, for records that have no such fields."""
     lowest: bool = False
     """Perplexity: the lowest first."""
@@ -62,6 +65,8 @@ class Material:
     def __init__(self, request: SelectRequest, records: Sequence[Record]) -> None:
         self.request = request
         self.records = records
+        self.rating: dict[str, Any] | None = None
+        """Requests, tokens and cost, where a model rated."""
 
     @cached_property
     def model(self) -> tuple[Decoder, ChatFormatter]:
@@ -128,43 +133,57 @@ def _k_center(material: Material) -> Scored:
 
 def _deita(material: Material) -> Scored:
     """Quality x complexity sorted, then those that are apart (arXiv 2312.15685, section 2.4)."""
-    grades = _grades(material)
     scores: list[dict[str, Any]] = []
     ranked: list[tuple[float, int]] = []
-    for place, (complexity, quality) in enumerate(grades):
-        both = None if complexity is None or quality is None else complexity * quality
-        scores.append({"complexity": complexity, "quality": quality, "deita": both})
-        if both is not None:
-            ranked.append((-both, place))
+    for place, found in enumerate(_grades(material)):
+        values = {aspect: grade.value for aspect, grade in found.items()}
+        missing = [f"{name}: {grade.missing}" for name, grade in found.items() if grade.missing]
+        if missing:
+            scores.append({**values, "deita": None, "not_scored": ", ".join(missing)})
+            continue
+        both = math.prod(value for value in values.values() if value is not None)
+        scores.append({**values, "deita": both})
+        ranked.append((-both, place))
     order = [place for _, place in sorted(ranked)]
     request = material.request
     return Scored(scores, apart(material.points, order, request.count, request.threshold))
 
 
-def _grades(material: Material) -> list[tuple[float | None, float | None]]:
-    """Fields `complexity` and `quality` of the records, or what a model says."""
-    rows = [record.row for record in material.records]
-    fields = [(_number(row.get("complexity")), _number(row.get("quality"))) for row in rows]
-    if all(None not in pair for pair in fields):
-        return fields
+def _grades(material: Material) -> list[dict[str, Grade]]:
+    """Fields `complexity` and `quality` of the records, and where one is missing what a model
+    says, by name."""
+    found: list[dict[str, Grade]] = [
+        {name: Grade(_number(record.row.get(name))) for name in ASPECTS}
+        for record in material.records
+    ]
+    missing = [
+        (place, name)
+        for place, grades in enumerate(found)
+        for name, grade in grades.items()
+        if grade.value is None
+    ]
+    if not missing:
+        return found
     request = material.request
     if request.raters is None:
         raise UsageError(
-            "--method deita: not every record has numbers in `complexity` and `quality`; give "
-            "--endpoint and --name, or --rate-with-model, to have them rated"
+            f"--method deita: record {material.records[missing[0][0]].number} has no number in "
+            f"`{missing[0][1]}`; give --endpoint and --name, --rate-with-model, or --raters, to "
+            "have such records rated"
         )
-    from training.instruct.asking import Asker
-    from training.instruct.budget import Account
-    from training.instruct.cache import AnswerCache
-    from training.instruct.config import Budget, Prices
     from training.instruct.generate import open_generator
-    from training.instruct.rating import rate
 
     with (
-        closing(open_generator(request.raters)) as raters,
+        closing(open_generator(request.raters.model)) as raters,
         closing(AnswerCache(_beside(request.output, ANSWERS_SUFFIX))) as cache,
     ):
-        return [*rate(Asker(raters, cache, Account(Budget(), Prices())), material.records)]
+        account = Account(request.raters.budget, request.raters.prices, cache.answers())
+        with closing(Asker(raters, cache, account)) as asker:
+            asked = [(name, material.records[place]) for place, name in missing]
+            for (place, name), grade in zip(missing, rate(asker, asked), strict=True):
+                found[place][name] = grade
+        material.rating = account.summary()
+    return found
 
 
 METHODS: Mapping[str, Callable[[Material], Scored]] = MappingProxyType(
@@ -180,8 +199,7 @@ def select(request: SelectRequest) -> dict[str, Any]:
     method = METHODS.get(request.method)
     if method is None:
         raise UsageError(f"--method {request.method!r} is none of {', '.join(METHODS)}")
-    if request.output.resolve() == request.input.resolve():
-        raise UsageError(f"--output {request.output} is the input: name another file")
+    _check_output(request)
     records = list(read_records([request.input], request.format))
     for record in records:
         if record.conversation is None:
@@ -189,7 +207,8 @@ def select(request: SelectRequest) -> dict[str, Any]:
                 f"{record.file}: record {record.number}: {record.problem}; "
                 "corpusmill instruct filter takes such records out"
             )
-    scores, chosen = method(Material(request, records))
+    material = Material(request, records)
+    scores, chosen = method(material)
     write_lines(request.output, ({**records[n].row, "scores": scores[n]} for n in chosen))
     taken = set(chosen)
     every = (
@@ -197,13 +216,27 @@ def select(request: SelectRequest) -> dict[str, Any]:
         for place, (record, score) in enumerate(zip(records, scores, strict=True))
     )
     write_lines(_beside(request.output, SCORES_SUFFIX), every)
-    missed = Counter(score["not_scored"].split(",")[0] for score in scores if "not_scored" in score)
     return {
         "in": len(records),
         "chosen": len(chosen),
-        "not_scored": missed.total(),
+        "not_scored": sum("not_scored" in score for score in scores),
         "method": request.method,
+        **({} if material.rating is None else {"rating": material.rating}),
     }
+
+
+def _check_output(request: SelectRequest) -> None:
+    output, input = request.output, request.input.resolve()
+    if output.resolve() == input:
+        raise UsageError(f"--output {output} is the input: name another file")
+    for suffix in (SCORES_SUFFIX, ANSWERS_SUFFIX):
+        if _beside(output, suffix).resolve() == input:
+            raise UsageError(f"--output {output} would write over the input: name another file")
+    if output.is_dir():
+        raise UsageError(f"--output: {output} is a folder: name a file")
+    file = file_in_the_way(output.parent)
+    if file is not None:
+        raise UsageError(f"--output: {file} is a file, not a folder; name another")
 
 
 def _points(path: Path, count: int) -> Points:
@@ -222,6 +255,7 @@ def _points(path: Path, count: int) -> Points:
 
 
 def _number(value: Any) -> float | None:
+    """A grade of a record, of whatever scale."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if fits else None
 

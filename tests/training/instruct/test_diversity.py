@@ -57,3 +57,22 @@ def test_apart_keeps_what_is_below_the_threshold() -> None:
             expected.append(place)
     assert chosen == expected
     assert apart(rows, order, 4, 0.9) == expected[:4]
+
+
+def test_a_copy_of_the_points_is_all_the_memory() -> None:
+    """Far from the origin, too, where |x|^2 - 2xc + |c|^2 would lose most."""
+    drawn = np.random.default_rng(4).normal(size=(300, 8)) + 1000.0
+    expected = k_center(drawn, 40)
+    assert k_center(drawn.astype(np.float32), 40)[:10] == expected[:10]
+    chosen, distance = [expected[0]], ((drawn - drawn[expected[0]]) ** 2).sum(1)
+    for _ in range(39):
+        chosen.append(int(distance.argmax()))
+        distance = np.minimum(distance, ((drawn - drawn[chosen[-1]]) ** 2).sum(1))
+    assert expected == chosen
+
+
+def test_like_ones_at_the_threshold_stay() -> None:
+    points = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    assert apart(points, [0, 1, 2], 3, 0.0) == [0, 1]
+    assert apart(points, [0, 1, 2], 3, 1.0) == [0, 1, 2]
+    assert apart(points, [0, 1, 2], 3, -0.5) == [0]

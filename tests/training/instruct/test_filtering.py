@@ -132,6 +132,57 @@ def test_wrong_usage_is_found_before_work(tmp_path: Path) -> None:
         )
 
 
+def test_elements_of_a_list_that_are_no_objects_are_errors(tmp_path: Path) -> None:
+    source = tmp_path / "a.json"
+    source.write_text(json.dumps([chat("Say hello", "Hello"), "chatter", None]))
+    summary = filter_records([source], tmp_path / "out", FilterConfig())
+    assert [summary[name] for name in ("in", "kept", "errors")] == [3, 1, 2]
+    errors = rows(tmp_path / "out/errors.jsonl")
+    assert [(row["record"], row["row"]) for row in errors] == [(2, "chatter"), (3, None)]
+    assert errors[0]["error"] == "is not a JSON object"
+
+
+def test_lines_in_a_json_file_are_as_in_a_jsonl_file(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.json", chat("Say hello", "Hello"), "{broken", chat("Count", "1"))
+    summary = filter_records([source], tmp_path / "out", FilterConfig())
+    assert [summary[name] for name in ("in", "kept", "errors")] == [3, 2, 1]
+
+
+def test_inputs_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.jsonl", chat("Say hello", "Hello"), chat("Say hello", ""))
+    summary = filter_records(["./a.jsonl"], "out", FilterConfig())
+    assert summary["rules"] == {"length.answer_min": 1}
+    with pytest.raises(UsageError, match="given twice"):
+        filter_records(["./a.jsonl", "a.jsonl"], "out", FilterConfig())
+
+
+@pytest.mark.parametrize("output", ["taken", "taken/below"])
+def test_an_output_that_is_a_file_is_found_before_work(output: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", chat("a b", "c"))
+    (tmp_path / "taken").write_text("x")
+    with pytest.raises(UsageError, match=r"--output: .*taken is a file, not a folder"):
+        filter_records([source], tmp_path / output, FilterConfig())
+
+
+def test_a_failed_run_shows_no_summary_of_one_before(tmp_path: Path) -> None:
+    source, output = write(tmp_path / "a.jsonl", chat("a b", "c")), tmp_path / "out"
+    filter_records([source], output, FilterConfig())
+    (output / ".kept.jsonl.part").write_text("of a run that was killed")
+    with pytest.raises(InputError, match="cannot be read"):
+        filter_records([source, tmp_path / "none.jsonl"], output, FilterConfig())
+    assert not (output / "summary.json").exists()
+
+
+def test_the_command_says_which_package_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "a.jsonl", chat("a b", "c"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert corpusmill(["instruct", "filter", str(source), "--output", str(tmp_path / "out")]) == 2
+    assert "pip install 'corpusmill[train]'" in capsys.readouterr().err
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     benchmark = write(tmp_path / "quiz.jsonl", {"question": STORY})
     source = write(tmp_path / "a.jsonl", chat("Tell a story", STORY), chat("Say hello", "Hello"))

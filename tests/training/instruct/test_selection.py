@@ -17,7 +17,7 @@ from schemas.errors import InputError, UsageError
 from tests.builders.chat_endpoint import serving
 from tests.builders.huggingface import theirs
 from training.chat.formatter import open_formatter
-from training.instruct.config import ModelSource
+from training.instruct.config import ModelSource, RaterConfig
 from training.instruct.own_model import open_model
 from training.instruct.scoring import AnswerLoss, answer_losses, embeddings
 from training.instruct.selection import SelectRequest, select
@@ -175,11 +175,11 @@ def test_deita_has_records_rated_and_asks_once(tmp_path: Path) -> None:
 
     def grade(number: int, prompt: str) -> str:
         if "Count to three" in prompt:
-            return "no number"
-        return "Grade: 6" if "salt" in prompt else "2."
+            return "between 3 and 4"
+        return "Grade: **6**/6" if "salt" in prompt else "2."
 
     with serving(grade) as stub:
-        raters = ModelSource(endpoint=stub.url, name="judge")
+        raters = RaterConfig(model=ModelSource(endpoint=stub.url, name="judge"))
         request = SelectRequest(
             source, tmp_path / "b.jsonl", 2, "deita", embeddings=points, raters=raters
         )
@@ -191,7 +191,34 @@ def test_deita_has_records_rated_and_asks_once(tmp_path: Path) -> None:
     assert [row["mark"] for row in rows(tmp_path / "b.jsonl")] == [3, 0]
     scores = rows(tmp_path / "b.scores.jsonl")
     assert scores[2]["deita"] is None
+    assert scores[2]["not_scored"] == "complexity: no single grade, quality: no single grade"
     assert scores[3]["deita"] == 36
+
+
+def test_only_missing_grades_are_asked_for_within_a_budget(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields: list[dict[str, float]] = [{"complexity": 3, "quality": 5.5}, {"quality": 2}, {}]
+    records = [chat(*PROMPTS[n], **grades) for n, grades in enumerate(fields)]
+    source, points = write(tmp_path / "a.jsonl", records), tmp_path / "a.npy"
+    np.save(points, np.eye(3))
+    with serving(lambda number, prompt: "<think>\n3 or 4?\n</think>\n\n4") as stub:
+        raters = tmp_path / "raters.yaml"
+        line = ["instruct", "select", str(source), "--output", str(tmp_path / "b.jsonl")]
+        line += ["--count", "3", "--method", "deita", "--embeddings", str(points), "--json"]
+        line += ["--raters", str(raters)]
+        model = f"model: {{endpoint: {stub.url}, name: judge}}\n"
+        raters.write_text(f"{model}budget: {{max_requests: 2}}\n")
+        assert corpusmill(line) == 1
+        assert "budget.max_requests 2 is spent" in capsys.readouterr().err
+        raters.write_text(f"{model}prices: {{completion: 1000000}}\n")
+        assert corpusmill(line) == 0, capsys.readouterr().err
+        assert len(stub.requests) == 3
+        assert corpusmill([*line, "--endpoint", stub.url]) == 2
+    said = json.loads(capsys.readouterr().out)
+    assert (said["rating"]["requests"], said["rating"]["cost"]) == (3, 15)
+    scores = rows(tmp_path / "b.scores.jsonl")
+    assert [score["deita"] for score in scores] == [16.5, 8, 16]
 
 
 def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
@@ -207,3 +234,14 @@ def test_wrong_usage_is_one_line(tmp_path: Path) -> None:
         select(SelectRequest(good, tmp_path / "b.jsonl", 1, "deita"))
     with pytest.raises(UsageError, match="is the input"):
         select(SelectRequest(good, good, 1, "ifd"))
+
+
+def test_outputs_that_cannot_be_written_are_found_before_work(tmp_path: Path) -> None:
+    good = write(tmp_path / "best.scores.jsonl", [chat("a", "b")])
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match=r"--output: .*folder is a folder: name a file"):
+        select(SelectRequest(good, tmp_path / "folder", 1, "k_center"))
+    with pytest.raises(UsageError, match="is a file, not a folder"):
+        select(SelectRequest(good, good / "b.jsonl", 1, "k_center"))
+    with pytest.raises(UsageError, match=r"would write over the input"):
+        select(SelectRequest(good, tmp_path / "best.jsonl", 1, "k_center"))
