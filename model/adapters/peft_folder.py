@@ -37,7 +37,7 @@ def base_of(folder: Path) -> Path:
     if not isinstance(named, str) or not Path(named).is_dir():
         raise InputError(
             f"{path}: base_model_name_or_path {named!r} is no folder here; name the folder of the "
-            "model there"
+            "model there, or import with --base"
         )
     if Path(named).samefile(folder) and not (folder / CONFIG).exists():
         raise InputError(

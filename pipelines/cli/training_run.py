@@ -73,5 +73,7 @@ def summary(outcome: Outcome) -> str:
     if record.stage in talk:
         lines.append(talk[record.stage])
     lines.append(f"write:  corpusmill generate {outcome.output} --prompt TEXT")
-    lines.append(f"export: corpusmill export {outcome.output} --format hf --output DIR")
+    trained = record.trained_parameters
+    form = "hf" if trained is None or trained >= record.parameters else "peft"
+    lines.append(f"export: corpusmill export {outcome.output} --format {form} --output DIR")
     return "\n".join(lines)

@@ -52,7 +52,9 @@ def find_tokenizer(place: str | Path) -> Path:
     if not place.is_dir():
         if place.exists():
             return place
-        raise InputError(f"no tokenizer at {place}: give a file, a run, or the word {BYTE}")
+        raise InputError(
+            f"no tokenizer at {place}, which is not there: give a file, a run, or the word {BYTE}"
+        )
     for folder in tokenizer_folders(place):
         for name in _FILES:
             if (folder / name).is_file():

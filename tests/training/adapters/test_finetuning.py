@@ -13,6 +13,7 @@ from model.decoder import Decoder
 from model.generate import generate
 from model.pretrained import load_pretrained
 from pipelines.cli.main import app
+from pipelines.cli.training_run import summary
 from schemas.errors import UsageError
 from tests.builders.conversations import config
 from tests.builders.pretraining import losses, metrics
@@ -85,6 +86,15 @@ def test_virtual_tokens_are_exported(tmp_path: Path, base: Path, kind: str) -> N
     assert len(generate(decoder, [[1, 2]], max_new_tokens=4, temperature=0)[0].tokens) == 4
     shown = call("generate", str(run), "--prompt", "5 and 3", "--max-new-tokens", "4", "--json")
     assert shown.exit_code == 0, shown.output
+
+
+def test_the_last_line_names_a_format_that_there_is(tmp_path: Path, base: Path) -> None:
+    adapted = {"init": str(base), "model": None, "prompt_tuning": {"tokens": 3}}
+    for changed, form in (({}, "hf"), (adapted, "peft")):
+        folder = tmp_path / form
+        folder.mkdir()
+        said = summary(sft(config(folder, train={"steps": 1}, **changed)))
+        assert said.splitlines()[-1].endswith(f"run --format {form} --output DIR")
 
 
 def test_a_start_from_text_is_that_text_in_front(tmp_path: Path, base: Path) -> None:
