@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from pipelines.cli.main import run as corpusmill
-from schemas.errors import CorpusmillError, OutputError, UsageError
+from schemas.errors import CorpusmillError, UsageError
 from tests.builders.chat_endpoint import Reply, serving
 from training.chat.reading import read_conversations
-from training.folder_lock import locked_folder
 from training.instruct.config import GenerateConfig
 from training.instruct.endpoint import Endpoint
 from training.instruct.generate import generate
@@ -272,23 +271,6 @@ def test_refusals_alone_end_a_run_and_are_asked_again(concurrency: int, tmp_path
         assert "\n" not in str(caught.value)
         assert 20 <= len(stub.requests) < 20 + concurrency
     assert (tmp_path / "out/answers.jsonl").read_bytes() == b""
-
-
-def test_a_folder_takes_one_process_and_forgets_its_summary(tmp_path: Path) -> None:
-    with serving(self_instruct_model) as stub:
-        config = config_of(stub.url, tmp_path)
-        generate(config)
-        with (
-            locked_folder(tmp_path / "out", ".lock", "makes instructions"),
-            pytest.raises(OutputError, match="another process makes instructions in it"),
-        ):
-            generate(config)
-        assert (tmp_path / "out/summary.json").exists()
-        (tmp_path / "out/answers.jsonl").unlink()
-        (tmp_path / "out/answers.jsonl").mkdir()
-        with pytest.raises(OutputError, match=r"answers\.jsonl: Is a directory"):
-            generate(config)
-    assert not (tmp_path / "out/summary.json").exists()
 
 
 def test_junk_ends_a_run_too(tmp_path: Path) -> None:

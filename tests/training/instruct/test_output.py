@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import InputError, UsageError
+from schemas.errors import InputError, OutputError, UsageError
+from training.folder_lock import locked_folder
 from training.instruct.config import GenerateConfig
 from training.instruct.generate import generate
 from training.instruct.requests import Answer, Request
@@ -59,6 +60,22 @@ def test_a_folder_of_other_seeds_is_refused(tmp_path: Path) -> None:
         generate(config, Scripted())
     assert "\n" not in str(refused.value)
     assert (tmp_path / "out/instructions.jsonl").read_bytes() == before
+
+
+def test_a_folder_takes_one_process_and_forgets_its_summary(tmp_path: Path) -> None:
+    config = config_of(tmp_path, *SEEDS)
+    generate(config, Scripted())
+    with (
+        locked_folder(tmp_path / "out", ".lock", "makes instructions"),
+        pytest.raises(OutputError, match="another process makes instructions in it"),
+    ):
+        generate(config, Scripted())
+    assert (tmp_path / "out/summary.json").exists()
+    (tmp_path / "out/answers.jsonl").unlink()
+    (tmp_path / "out/answers.jsonl").mkdir()
+    with pytest.raises(OutputError, match=r"answers\.jsonl: Is a directory"):
+        generate(config, Scripted())
+    assert not (tmp_path / "out/summary.json").exists()
 
 
 def test_the_key_that_differs_is_named(tmp_path: Path) -> None:
