@@ -39,8 +39,12 @@ class Asker:
         answer, BudgetSpent, NothingButRefusals or what the generator raises; those under way are
         waited for, so that what was paid for is kept.
         """
-        self._asking = self._answers(requests)
-        return self._asking
+        self._asking = asking = self._answers(requests)
+        try:
+            yield from asking
+        finally:
+            # Whoever has heard enough lets go of this one alone.
+            asking.close()
 
     def close(self) -> None:
         """Ask nothing more; return when what was under way is kept."""
@@ -76,6 +80,8 @@ class Asker:
             promise = self._account.reserve(request)
         answer, kept = None, False
         try:
+            if stopped.is_set():
+                raise NotAsked("the run stops")
             answer = self._generator.answer(request, stopped)
             self._refusals.keep(key, answer)
             kept = True

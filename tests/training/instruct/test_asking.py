@@ -80,13 +80,26 @@ def test_what_is_under_way_when_nobody_listens_is_kept(tmp_path: Path) -> None:
     account = Account(Budget(), Prices())
     with closing(AnswerCache(tmp_path / "a.jsonl")) as cache:
         asker = Asker(scripted, cache, account)
-        answers = asker.ask(requests(*map(str, range(30))))
+        answers = asker.ask(requests(*map(str, range(600))))
         assert next(answers).text == "0"
         asker.close()
         begun = len(scripted.asked)
-        assert begun < 30
+        assert begun < 600
         assert account.summary()["requests"] == begun
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == begun
+
+
+def test_who_has_heard_enough_pays_for_no_more(tmp_path: Path) -> None:
+    scripted = Scripted(2, short)
+    with closing(AnswerCache(tmp_path / "a.jsonl")) as cache:
+        asker = Asker(scripted, cache, Account(Budget(), Prices()))
+        for answer in asker.ask(requests(*map(str, range(600)))):
+            assert answer.text == "0"
+            break
+        begun = len(scripted.asked)
+        time.sleep(0.05)
+        assert len(scripted.asked) == begun < 600
+        assert len(list(cache.answers())) == begun
 
 
 def test_refusals_of_a_short_run_are_asked_again(tmp_path: Path) -> None:
