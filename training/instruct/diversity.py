@@ -33,7 +33,7 @@ def k_center(points: Points, count: int) -> list[int]:
 
 
 def apart(points: Points, order: Sequence[int], count: int, threshold: float) -> list[int]:
-    """DEITA's Repr Filter (arXiv 2312.15685, section 2.4): the first `count` rows in `order` whose
+    """DEITA's Repr Filter (arXiv 2312.15685, section 2.5): the first `count` rows in `order` whose
     cosine similarity with the nearest chosen one is at most `threshold` (0.9): those above it go,
     as in the authors' code."""
     rows = _floats(points)

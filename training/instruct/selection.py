@@ -132,7 +132,7 @@ def _k_center(material: Material) -> Scored:
 
 
 def _deita(material: Material) -> Scored:
-    """Quality x complexity sorted, then those that are apart (arXiv 2312.15685, section 2.4)."""
+    """Quality x complexity sorted, then those that are apart (arXiv 2312.15685, section 3)."""
     scores: list[dict[str, Any]] = []
     ranked: list[tuple[float, int]] = []
     for place, found in enumerate(_grades(material)):

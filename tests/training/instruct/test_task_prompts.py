@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from training.instruct.methods.evolution_prompts import copies_the_prompt, evolve, says_nothing
+from training.instruct.methods.evolution_prompts import (
+    copies_the_prompt,
+    evolve,
+    same,
+    says_nothing,
+)
 from training.instruct.methods.task_prompts import Instance, read_instances, read_kind, read_tasks
 from training.instruct.methods.thoughts import without_thoughts
 
@@ -120,6 +125,10 @@ def test_elimination_words() -> None:
     assert copies_the_prompt("Here is the Rewritten Task: run") == "Rewritten Task"
     assert copies_the_prompt("Solve a harder version of it") == "harder version"
     assert copies_the_prompt("Name a river") is None
+    assert copies_the_prompt("The new task asks for more") == "The new task"
+    assert copies_the_prompt("New task: name a river") == "New task:"
+    assert copies_the_prompt("Add a new task to a to-do list") is None
+    assert same("{after} a", "{before} b").count("{before} b") == 1
     assert copies_the_prompt("List what the new version of Python brings") is None
     assert says_nothing("... and the of it!")
     assert not says_nothing("42")

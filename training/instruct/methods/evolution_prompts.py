@@ -35,10 +35,11 @@ _SAME = (
     "Answer with Yes or No alone.\n\nFirst task:\n{before}\n\nSecond task:\n{after}\n\nAnswer:"
 )
 _COPIED = re.compile(
-    r"</?task>|\b(?:(?:given|rewritten|new|harder|created|evolved) (?:task|prompt)"
-    r"|(?:rewritten|harder) version)\b",
+    r"</?task>|\b(?:(?:given|rewritten|evolved) (?:task|prompt)|(?:rewritten|harder) version)\b"
+    r"|\bthe (?:new|harder|created) (?:task|prompt)\b|\b(?:new|harder|created) (?:task|prompt):",
     re.IGNORECASE,
 )
+"""A person may speak of a new task; the model speaks of the new one."""
 _WORD = re.compile(r"\w+")
 _STOP_WORDS_TEXT = """
 a about all also an and any are as at be been but by can could did do does for from had
@@ -56,7 +57,8 @@ def evolve(operation: str, task: str) -> str:
 
 def same(before: str, after: str) -> str:
     """The prompt that asks whether a change brought nothing."""
-    return _SAME.replace("{before}", before).replace("{after}", after)
+    head, between, tail = re.split(r"\{before\}|\{after\}", _SAME)
+    return f"{head}{before}{between}{after}{tail}"
 
 
 def copies_the_prompt(task: str) -> str | None:
