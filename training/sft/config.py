@@ -133,7 +133,8 @@ class Data(Section):
                 f"strategy: {self.strategy.name} needs strategy.general, the tasks of its last "
                 "stage: some of train's and not all"
             )
-        given = self.strategy.model_fields_set - {"name"}
+        # A run's own config.yaml has every key, at its default where it was left out.
+        given = self.strategy.model_dump(exclude={"name"}, exclude_defaults=True)
         if not staged and given:
             raise ValueError(
                 f"strategy.{min(given)}: has no effect with {self.strategy.name}; leave it out"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 
 from schemas.errors import InputError
 from training.data.batch import Batch, Pieces
 from training.data.state import DataState, Parts, check_same_data, fingerprint_of
+from training.sft.config import SftConfig
 from training.sft.encoded import EncodedConversations
-from training.sft.order import WINDOW_STEPS, Order, Window, grouped
-from training.sft.phases import Phases
+from training.sft.order import WINDOW_STEPS, Order, Window, grouped, orders_of
+from training.sft.phases import STRATEGIES, Phases
 from training.sft.rows import RowShape, learning_rows, single
 
 
@@ -65,7 +67,7 @@ class SftCorpus:
 
     def samples(self, start: int, count: int) -> Batch:
         """Samples `start` to `start` + `count` - 1 as [count, T], T as the longest needs."""
-        found = [self._pieces(k) for k in range(start, start + count)]
+        found = [self.pieces(k) for k in range(start, start + count)]
         width = self.rows.width(max(int(p.at[-1] + p.length[-1]) for _, p in found))
         stretches, targets = zip(
             *(self.tasks[task].gather(pieces.document) for task, pieces in found), strict=True
@@ -79,7 +81,8 @@ class SftCorpus:
         )
         return batch if self._packed or self.rows.masked else single(batch)
 
-    def _pieces(self, k: int) -> tuple[str, Pieces]:
+    def pieces(self, k: int) -> tuple[str, Pieces]:
+        """The task of sample k, and its conversations as pieces of one row."""
         task, number = self.phases.place(self._ungrouped(k))
         return task, self._orders[task].pieces(number)
 
@@ -138,3 +141,33 @@ class SftCorpus:
     def check_state(self, state: DataState) -> None:
         """Raises InputError that says what changed, when `state` comes from other data."""
         check_same_data(state, self.parts, self.seed)
+
+
+def open_encoded(config: SftConfig, folder: Path, rows: RowShape, fill: int) -> SftCorpus:
+    """The corpus of a run out of the conversations that `folder` (RUN/data) holds as tokens;
+    `fill` is the token of padding. Raises InputError for files that are damaged or missing."""
+    data = config.data
+    tasks = {name: EncodedConversations(folder / name) for name in data.train}
+    orders = orders_of(tasks, data.packing, data.sequence_length, config.seed)
+    sizes = {
+        name: float(task.weight or orders[name].samples_per_epoch)
+        for name, task in data.train.items()
+    }
+    phases = STRATEGIES[data.strategy.name](sizes, data.strategy)
+    batch_size = config.train.batch_size
+    return SftCorpus(
+        tasks,
+        orders,
+        Phases(phases, config.train.steps * batch_size),
+        rows,
+        seed=config.seed,
+        packed=data.packing == "best_fit",
+        fill=fill,
+        group_steps_of=batch_size if data.group_by_length else None,
+        parts={
+            "sequence_length": data.sequence_length,
+            "packing": data.packing,
+            "group_by_length": data.group_by_length,
+            "tasks": {name: held.key for name, held in tasks.items()},
+        },
+    )

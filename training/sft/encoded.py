@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from array import array
 from collections import Counter
@@ -20,6 +21,7 @@ from training.chat import ChatFormatter, read_conversations
 from training.sft.learned import Encoded, Refusal, Rules, encode
 
 TOKENS, TARGETS, STARTS, INDEX = "tokens.bin", "targets.bin", "starts.npy", "index.json"
+RECORDS = "records.npy"
 DROPPED = "dropped.jsonl"
 
 IntArray = npt.NDArray[np.int64]
@@ -46,7 +48,8 @@ def write_encoded(
     counts: Counter[str] = Counter(read=0, kept=0)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    starts, highest = array("q", [0]), 0
+    starts, records, highest = array("q", [0]), array("q"), 0
+    numbers = {path: number for number, path in enumerate(files)}
     with ExitStack() as stack:
         try:
             part.mkdir(parents=True)
@@ -68,9 +71,16 @@ def write_encoded(
                 tokens.write(np.asarray(found.tokens, dtype=np.uint32).tobytes())
                 targets.write(np.asarray(found.mask, dtype=np.bool_).tobytes())
                 starts.append(starts[-1] + len(found.tokens))
+                records.extend((numbers[path], record))
                 highest = max(highest, *found.tokens)
             np.save(part / STARTS, np.frombuffer(starts, dtype=np.int64))
-            index = {"key": key, "counts": counts, "highest": highest}
+            np.save(part / RECORDS, np.frombuffer(records, dtype=np.int64).reshape(-1, 2))
+            index = {
+                "key": key,
+                "counts": counts,
+                "highest": highest,
+                "files": [*map(os.path.abspath, files)],
+            }
             (part / INDEX).write_text(json.dumps(index), "utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             stack.close()
@@ -134,6 +144,21 @@ class EncodedConversations:
     def highest(self) -> int:
         """The largest token."""
         return int((_index(self.path) or {}).get("highest", 0))
+
+    @property
+    def key(self) -> str:
+        """What `write_encoded` was told."""
+        return str((_index(self.path) or {}).get("key", ""))
+
+    def origin(self, conversation: int) -> tuple[str, int]:
+        """The file and the record in it, from 1, that a conversation comes from.
+        Raises InputError for files that are damaged."""
+        files = (_index(self.path) or {}).get("files") or []
+        try:
+            number, record = np.load(self.path / RECORDS, mmap_mode="r")[conversation].tolist()
+            return str(files[number]), record
+        except (OSError, ValueError, IndexError) as error:
+            raise InputError(f"{self.path / RECORDS}: cannot be read: {error}") from error
 
     def gather(
         self, conversations: IntArray

@@ -19,12 +19,10 @@ from training.data.validation import ValidationSource
 from training.run_folder import RunFolder
 from training.sft.answers import AnswersLook, askable
 from training.sft.config import Eval, Files, SftConfig
-from training.sft.corpus import SftCorpus
+from training.sft.corpus import open_encoded
 from training.sft.encoded import DROPPED, EncodedConversations, write_encoded
 from training.sft.learned import Rules
 from training.sft.noise import EmbeddingNoise
-from training.sft.order import orders_of
-from training.sft.phases import STRATEGIES, Phases
 from training.sft.rows import SHORT_PLACES, RowShape, validation_rows
 from training.stage import Look, Opened, Vocabulary
 from training.step import StepHook
@@ -38,7 +36,7 @@ HELD_OUT = "eval"
 """Folder of the encoded conversations of data.eval."""
 MULTIPLE, COMPILED_MULTIPLE = 8, 64
 """Of the width of rows: compiled blocks are specialized on few widths."""
-ENCODING_VERSION = 1
+ENCODING_VERSION = 2
 """Of what this project makes of a conversation: tokens of another version are made anew."""
 
 
@@ -74,7 +72,7 @@ class Finetuning:
 
     def open(self, together: Together, shape: ModelConfig) -> Opened:
         """The conversations; the first rank encodes them before the others look."""
-        config, data = self.config, self.config.data
+        config = self.config
         tokenizer = load_tokenizer(self._tokenizer_spec())
         self.formatter = self._formatter(tokenizer)
         problem = self.formatter.problem
@@ -82,31 +80,8 @@ class Finetuning:
             raise UsageError(f"data.template: cannot be trained with: {problem}")
         self.folder = Path(config.output) / "data"
         self.shape_of_rows = self._row_shape(shape)
-        keys = together.on_first(self._encode)
-        tasks = {name: EncodedConversations(self.folder / name) for name in data.train}
-        orders = orders_of(tasks, data.packing, data.sequence_length, config.seed)
-        sizes = {
-            name: float(task.weight or orders[name].samples_per_epoch)
-            for name, task in data.train.items()
-        }
-        phases = STRATEGIES[data.strategy.name](sizes, data.strategy)
-        batch_size = config.train.batch_size
-        corpus = SftCorpus(
-            tasks,
-            orders,
-            Phases(phases, config.train.steps * batch_size),
-            self.shape_of_rows,
-            seed=config.seed,
-            packed=data.packing == "best_fit",
-            fill=tokenizer.eos_id,
-            group_steps_of=batch_size if data.group_by_length else None,
-            parts={
-                "sequence_length": data.sequence_length,
-                "packing": data.packing,
-                "group_by_length": data.group_by_length,
-                "tasks": {name: keys[name] for name in data.train},
-            },
-        )
+        together.on_first(self._encode)
+        corpus = open_encoded(config, self.folder, self.shape_of_rows, tokenizer.eos_id)
         return Opened(corpus, tokenizer)
 
     def _formatter(self, tokenizer: Tokenizer) -> ChatFormatter:
@@ -133,29 +108,26 @@ class Finetuning:
         data = self.config.data
         return Rules(data.sequence_length, data.too_long, data.empty_answers, data.train_on)
 
-    def _encode(self) -> dict[str, str]:
-        """The first rank's work: tokens of all tasks into the folder of the run. Returns what
-        decides the tokens of each."""
+    def _encode(self) -> None:
+        """The first rank's work: tokens of all tasks into the folder of the run."""
         data = self.config.data
         every: dict[str, Files] = dict(data.train)
         if data.eval is not None:
             every[HELD_OUT] = data.eval
         self.notices += self.formatter.notices
-        keys = {}
         for name, held in every.items():
             format_ = held.format or data.format
-            keys[name] = self._key(held.files, format_)
+            key = self._key(held.files, format_)
             counts = write_encoded(
-                held.files, format_, self.folder / name, self.formatter, self._rules, keys[name]
+                held.files, format_, self.folder / name, self.formatter, self._rules, key
             )
             self._tell(name, counts)
             if not counts["kept"]:
-                key = "data.eval" if name == HELD_OUT else "data.train"
+                where = "data.eval" if name == HELD_OUT else "data.train"
                 raise InputError(
-                    f"{key}: {', '.join(held.files)}: none of {counts['read']} conversations can "
+                    f"{where}: {', '.join(held.files)}: none of {counts['read']} conversations can "
                     f"be trained on; {self.folder / name / DROPPED} says why"
                 )
-        return keys
 
     def _tell(self, name: str, counts: Counter[str]) -> None:
         """A notice for what is not trained on as it stands."""
@@ -240,8 +212,11 @@ class Finetuning:
                 yield conversation
 
     def where_to_look(self, step: int) -> str:
-        """There is no way back from a step to its conversations yet."""
-        return "or look for conversations that are no text of the model's languages"
+        """The conversations."""
+        return (
+            "or look at the conversations of the step: "
+            f"corpusmill trace {self.config.output} --step {step}"
+        )
 
     def hooks(self, run: Assembly) -> Sequence[StepHook]:
         """Noise on embeddings where it is asked for."""

@@ -159,6 +159,6 @@ def test_folders_that_are_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
     folder = write_run(tmp_path / "a", {"manifest": str(tmp_path / "gone.json")})
     assert run(["trace", str(folder), "--step", "1"]) == 1
     assert "no shard manifest at" in capsys.readouterr().err
-    folder = write_run(tmp_path / "b", {"manifest": "m"}, stage="sft")
+    folder = write_run(tmp_path / "b", {"manifest": "m"}, stage="dpo")
     assert run(["trace", str(folder), "--step", "1"]) == 1
-    assert "is a run of sft" in capsys.readouterr().err
+    assert "is a run of dpo" in capsys.readouterr().err
