@@ -18,8 +18,8 @@ def run(subject: Subject, options: Options) -> Result:
     """Share of keys found, by length and depth; a length is that of text and answer, in tokens.
 
     The same options ask for the same keys, whatever the model, and the texts of a length have as
-    many sentences. Raises UsageError for lengths that
-    the model has no room for, or in which no key can be hidden.
+    many sentences. Raises UsageError for lengths that the model has no room for, or in which no
+    key can be hidden.
     """
     longest = subject.decoder.longest
     lengths = options.lengths or (longest,)

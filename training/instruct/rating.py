@@ -1,7 +1,8 @@
 """Complexity and quality of records as a model rates them.
 
 DEITA (arXiv 2312.15685, sections 2.3 and 2.4) trains scorers, takes the expected value over six
-grades, and sums over the turns of a conversation. Here any model gives one grade to the first prompt, and one to all answers.
+grades, and sums over the turns of a conversation. Here any model gives one grade to the first
+prompt, and one to all answers.
 """
 
 from __future__ import annotations
