@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -48,7 +49,7 @@ def read_values(path: Path) -> Iterator[tuple[int, Any]]:
         with gzip.open(path, "rb") if packed else path.open("rb") as handle:
             if suffix == ".json":
                 content = handle.read()
-                if content.lstrip().startswith(b"["):
+                if begins_list(content):
                     yield from enumerate(_parse(content, str(path)), start=1)
                     return
                 lines: Iterator[bytes] = iter(content.splitlines(keepends=True))
@@ -60,6 +61,11 @@ def read_values(path: Path) -> Iterator[tuple[int, Any]]:
                     yield number, _parse(line, f"{path}: record {number}")
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read after record {number}: {error}") from error
+
+
+def begins_list(content: bytes) -> bool:
+    """Whether JSON is a list, whatever stands before it that the reader passes over."""
+    return content.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 
 def _parse(data: bytes, place: str) -> Any:

@@ -124,9 +124,9 @@ def _forget_summary(folder: Path) -> None:
 def _check_output(folder: Path, inputs: Sequence[str | Path]) -> None:
     if not inputs:
         raise UsageError("no input: name files of records")
-    names = [str(Path(path)) for path in inputs]
-    for name in names:
-        if names.count(name) > 1:
+    places = [Path(path).resolve() for path in inputs]
+    for name, place in zip(map(str, inputs), places, strict=True):
+        if places.count(place) > 1:
             raise UsageError(f"{name} is given twice")
         if Path(name).resolve().parent == folder.resolve():
             raise UsageError(f"--output {folder} holds the input {name}: name another folder")
@@ -135,9 +135,14 @@ def _check_output(folder: Path, inputs: Sequence[str | Path]) -> None:
     file = file_in_the_way(folder)
     if file is not None:
         raise UsageError(f"--output: {file} is a file, not a folder; name another")
-    foreign = (
-        sorted(e.name for e in folder.iterdir() if e.name not in ours) if folder.exists() else []
-    )
+    try:
+        foreign = (
+            sorted(e.name for e in folder.iterdir() if e.name not in ours)
+            if folder.exists()
+            else []
+        )
+    except OSError as error:
+        raise OutputError(f"--output {folder}: {error.strerror or error}") from error
     if foreign:
         raise UsageError(
             f"--output {folder} holds {foreign[0]}, which no filter left: name another"

@@ -13,7 +13,7 @@ from schemas.chat import Conversation, Message, ToolCall
 from schemas.errors import InputError, UsageError
 from stages.dedup import content_hash
 from training.chat.formats import FORMATS, FieldError
-from training.chat.reading import read_values
+from training.chat.reading import begins_list, read_values
 
 _HEAD_BYTES = 4096
 
@@ -105,7 +105,7 @@ def _is_list(path: Path) -> bool:
         return False
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
-            return handle.read(_HEAD_BYTES).lstrip().startswith(b"[")
+            return begins_list(handle.read(_HEAD_BYTES))
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

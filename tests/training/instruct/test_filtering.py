@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.cli.main import run as corpusmill
 from schemas.errors import InputError, UsageError
+from training.chat.reading import read_conversations
 from training.instruct.filter_config import FilterConfig, read_filter
 from training.instruct.filtering import filter_records
 
@@ -142,6 +143,13 @@ def test_elements_of_a_list_that_are_no_objects_are_errors(tmp_path: Path) -> No
     assert errors[0]["error"] == "is not a JSON object"
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    source = tmp_path / "a.json"
+    source.write_text("\ufeff" + json.dumps([chat("Say hello", "Hello"), chat("Count", "1")]))
+    assert filter_records([source], tmp_path / "out", FilterConfig())["kept"] == 2
+    assert len(list(read_conversations(source, "messages"))) == 2
+
+
 def test_lines_in_a_json_file_are_as_in_a_jsonl_file(tmp_path: Path) -> None:
     source = write(tmp_path / "a.json", chat("Say hello", "Hello"), "{broken", chat("Count", "1"))
     summary = filter_records([source], tmp_path / "out", FilterConfig())
@@ -154,7 +162,7 @@ def test_inputs_may_be_strings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     summary = filter_records(["./a.jsonl"], "out", FilterConfig())
     assert summary["rules"] == {"length.answer_min": 1}
     with pytest.raises(UsageError, match="given twice"):
-        filter_records(["./a.jsonl", "a.jsonl"], "out", FilterConfig())
+        filter_records([str(tmp_path / "a.jsonl"), "a.jsonl"], "out", FilterConfig())
 
 
 @pytest.mark.parametrize("output", ["taken", "taken/below"])
