@@ -10,12 +10,21 @@ from rapidfuzz.distance import LCSseq
 from stages.dedup.shingles import words_of
 
 _TOKEN = re.compile(r"[a-z0-9]+")
+_BEYOND_LATIN = re.compile(r"[\u0370-\u1dff\u1f00-\U0010ffff]")
+"""Characters after Latin's blocks, of which it has one more at 1E00."""
 
 
 def rouge_tokens(text: str) -> list[str]:
     """Lower-case runs of ASCII letters and digits: rouge-score's tokens without its stemmer. Text
-    without any, in another script, falls back on the words of near-duplicate detection."""
-    return _TOKEN.findall(text.lower()) or words_of(text, numbers=True)
+    with letters beyond the Latin ones, or with no token, has the words of near-duplicate detection:
+    of a Chinese task that names Python, rouge-score sees `python` alone."""
+    found = [] if beyond_latin(text) else _TOKEN.findall(text.lower())
+    return found or words_of(text, numbers=True)
+
+
+def beyond_latin(text: str) -> bool:
+    """Whether there is a letter of another script."""
+    return any(map(str.isalpha, _BEYOND_LATIN.findall(text)))
 
 
 def rouge_l(left: str, right: str) -> float:

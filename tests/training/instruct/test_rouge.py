@@ -39,6 +39,12 @@ def test_other_scripts_have_words_too() -> None:
     assert rouge_l("请写一首诗", "请写一首歌") == pytest.approx(0.8)
 
 
+def test_a_latin_name_is_not_all_of_a_text_in_another_script() -> None:
+    assert rouge_l("用Python写一个排序算法", "用Python做网页") < 0.5
+    assert rouge_l("Как отсортировать список в Python?", "Почему Python медленный?") < 0.5
+    assert rouge_l("Define the λ calculus", "Define the calculus") == pytest.approx(6 / 7)
+
+
 def test_a_pool_finds_the_most_similar_from_the_threshold_on() -> None:
     pool = InstructionPool(0.7)
     pool.add("a", "name one river of the world")

@@ -19,14 +19,20 @@ class Scripted:
     identity = {"model": "scripted"}  # noqa: RUF012
     concurrency = 1
 
-    def __init__(self, instances: Answer, dress: Callable[[str], str] = str) -> None:
+    def __init__(
+        self,
+        instances: Answer,
+        dress: Callable[[str], str] = str,
+        task: str = "Square the given number",
+    ) -> None:
         self._instances = instances
         self._dress = dress
+        self._task = task
 
     def answer(self, request: Request, stopped: Event) -> Answer:
         """Depends on the prompt alone."""
         if request.prompt.startswith("Here are tasks"):
-            return Answer(self._dress("9. Square the given number"), "stop", 1, 1)
+            return Answer(self._dress(f"9. {self._task}"), "stop", 1, 1)
         if request.prompt.startswith("Can this task"):
             return Answer(self._dress("No"), "stop", 1, 1)
         return self._instances._replace(text=self._dress(self._instances.text))
@@ -104,3 +110,9 @@ def test_a_torn_instance_contradicts_nothing(tmp_path: Path) -> None:
     kept, rejected = made(tmp_path, Scripted(Answer(text, "stop", 1, 1)))
     assert [row["messages"][1]["content"] for row in kept] == ["4"]
     assert [row["reason"] for row in rejected][:2] == ["empty_output", "torn_input"]
+
+
+def test_a_task_without_spaces_is_no_single_word(tmp_path: Path) -> None:
+    model = Scripted(Answer("Input: None\nOutput: 好", "stop", 1, 1), task="写一首关于春天的诗")
+    kept, _ = made(tmp_path, model)
+    assert [row["instruction"] for row in kept] == ["写一首关于春天的诗"]

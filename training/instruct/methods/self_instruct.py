@@ -22,7 +22,7 @@ from training.instruct.methods.task_prompts import (
 )
 from training.instruct.output import record_id
 from training.instruct.requests import Answer
-from training.instruct.rouge import InstructionPool
+from training.instruct.rouge import InstructionPool, beyond_latin, rouge_tokens
 from training.instruct.seeds import SeedTask, read_seed_tasks, with_input
 
 _INSTANCE_EXAMPLES = 3
@@ -118,8 +118,10 @@ class _SelfInstruct:
 
     def _complaint(self, text: str) -> tuple[str | None, str]:
         words = len(text.split())
-        if words < self._settings.min_words:
-            return "too_short", f"{words} words"
+        # Chinese, Japanese and Thai have no spaces, and a whole task would be one word.
+        least = max(words, len(rouge_tokens(text))) if beyond_latin(text) else words
+        if least < self._settings.min_words:
+            return "too_short", f"{least} words"
         if words > self._settings.max_words:
             return "too_long", f"{words} words"
         keyword = self._keywords.search(text)
