@@ -45,20 +45,21 @@ class InstructionPool:
 
     def __init__(self, threshold: float) -> None:
         self._threshold = threshold
-        self._tokens: dict[str, list[str]] = {}
+        # Seeds that several files were put together from may share an id.
+        self._tokens: list[tuple[str, list[str]]] = []
 
     def __len__(self) -> int:
         return len(self._tokens)
 
     def add(self, id: str, text: str) -> None:
         """Take an instruction in."""
-        self._tokens[id] = rouge_tokens(text)
+        self._tokens.append((id, rouge_tokens(text)))
 
     def like(self, text: str) -> Nearest | None:
         """The first of the most similar ones with ROUGE-L >= threshold (Self-Instruct keeps what
         is below 0.7, arXiv 2212.10560, section 2.2)."""
         new, best = rouge_tokens(text), None
-        for id, there in self._tokens.items():
+        for id, there in self._tokens:
             whole = len(new) + len(there)
             least = best.score if best is not None else self._threshold
             # The common part is no longer than the shorter one.

@@ -56,6 +56,10 @@ def test_a_pool_finds_the_most_similar_from_the_threshold_on() -> None:
         theirs("name ten rivers of the wide world", "name ten rivers of the whole wide world")
     )
     assert pool.like("translate this sentence") is None
+    pool.add("b", "something else entirely")
+    again = pool.like("Name ten rivers of the whole wide world")
+    assert again is not None
+    assert again.score == 1
     exact = InstructionPool(0.5)
     exact.add("a", "a b c d")
     assert exact.like("a b x y") is not None
