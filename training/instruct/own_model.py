@@ -38,7 +38,7 @@ class OwnModel:
         """A prompt that leaves no room gets an answer without text that was cut: one long record
         costs that record."""
         prompt = self._formatter.prompt([Message(role="user", content=request.prompt)])
-        room = self._decoder.config.max_seq_len - len(prompt)
+        room = self._decoder.longest - len(prompt)
         if room < 1:
             return Answer("", "length", len(prompt), 0)
         (found,) = generate(

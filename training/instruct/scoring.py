@@ -46,7 +46,7 @@ def answer_losses(
     batch_size: int = 16,
 ) -> list[AnswerLoss | str]:
     """Losses of each last answer; a line instead says why there is none (too long, no answer)."""
-    longest = decoder.config.max_seq_len
+    longest = decoder.longest
     found: list[AnswerLoss | str] = []
     requests: list[Request] = []
     places: list[int] = []
@@ -91,7 +91,7 @@ def embeddings(
 ) -> NDArray[np.float32]:
     """[N, dim]: the mean over tokens of what the last layer gives. Of a conversation that is too
     long for the model, its beginning. Raises InputError where the template has no form for one."""
-    longest = decoder.config.max_seq_len
+    longest = decoder.longest
     rows = [formatter.encode(c, train_on="all").tokens[:longest] for c in conversations]
     found = np.zeros((len(rows), decoder.config.dim), np.float32)
     device = next(decoder.parameters()).device

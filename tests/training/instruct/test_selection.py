@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from model.virtual_tokens import VirtualTokens
 from pipelines.cli.main import run as corpusmill
 from schemas.chat import Conversation
 from schemas.errors import InputError, UsageError
@@ -18,7 +20,8 @@ from tests.builders.chat_endpoint import serving
 from tests.builders.huggingface import theirs
 from training.chat.formatter import open_formatter
 from training.instruct.config import ModelSource, RaterConfig
-from training.instruct.own_model import open_model
+from training.instruct.own_model import OwnModel, open_model
+from training.instruct.requests import Request
 from training.instruct.scoring import AnswerLoss, answer_losses, embeddings
 from training.instruct.selection import SelectRequest, select
 from training.tokenizers import load_tokenizer, save_tokenizer
@@ -245,3 +248,24 @@ def test_outputs_that_cannot_be_written_are_found_before_work(tmp_path: Path) ->
         select(SelectRequest(good, good / "b.jsonl", 1, "k_center"))
     with pytest.raises(UsageError, match=r"would write over the input"):
         select(SelectRequest(good, tmp_path / "best.jsonl", 1, "k_center"))
+
+
+def test_virtual_tokens_take_room(folder: Path) -> None:
+    decoder, formatter = open_model(str(folder), "cpu")
+    conversations = [
+        Conversation.model_validate(chat("N" * length, "The Elbe.")) for length in (90, 110)
+    ]
+    assert not any(
+        isinstance(loss, str) for loss in answer_losses(decoder, formatter, conversations)
+    )
+    decoder.virtual = VirtualTokens(16, decoder.config.dim)
+    one, other = answer_losses(decoder, formatter, conversations)
+    assert isinstance(one, AnswerLoss)
+    assert isinstance(other, str)
+    assert "room for 112" in other
+    embeddings(decoder, formatter, conversations)
+    asked = Request("Name a river.", 1, 0.0, 1.0, 1024)
+    answer = OwnModel(decoder, formatter).answer(asked, Event())
+    assert answer.prompt_tokens + answer.completion_tokens <= 112
+    long = asked._replace(prompt="N" * 115)
+    assert OwnModel(decoder, formatter).answer(long, Event()).finish_reason == "length"
