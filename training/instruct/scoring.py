@@ -15,7 +15,7 @@ from schemas.chat import Conversation
 from schemas.errors import InputError
 from training.chat.formatter import ChatFormatter
 from training.evaluation.answers import by_length, evaluating
-from training.evaluation.likelihood import Request, likelihoods
+from training.evaluation.likelihood import Request, likelihoods, numbers_only
 
 
 class AnswerLoss(NamedTuple):
@@ -45,7 +45,8 @@ def answer_losses(
     conversations: Sequence[Conversation],
     batch_size: int = 16,
 ) -> list[AnswerLoss | str]:
-    """Losses of each last answer; a line instead says why there is none (too long, no answer)."""
+    """Losses of each last answer; a line instead says why there is none (too long, no answer).
+    Raises InputError for a model that gives NaN."""
     longest = decoder.longest
     found: list[AnswerLoss | str] = []
     requests: list[Request] = []
@@ -58,7 +59,7 @@ def answer_losses(
         found.append("")
         places.append(place)
         requests += pair
-    sums = likelihoods(decoder, requests, batch_size)
+    sums = numbers_only(likelihoods(decoder, requests, batch_size))
     for place, (after, alone) in zip(places, zip(sums[::2], sums[1::2], strict=True), strict=True):
         found[place] = AnswerLoss(
             -after.logprob / after.tokens, -alone.logprob / alone.tokens, after.tokens
@@ -90,7 +91,8 @@ def embeddings(
     batch_size: int = 16,
 ) -> NDArray[np.float32]:
     """[N, dim]: the mean over tokens of what the last layer gives. Of a conversation that is too
-    long for the model, its beginning. Raises InputError where the template has no form for one."""
+    long for the model, its beginning. Raises InputError where the template has no form for one,
+    and for a model that gives NaN."""
     longest = decoder.longest
     rows = [formatter.encode(c, train_on="all").tokens[:longest] for c in conversations]
     found = np.zeros((len(rows), decoder.config.dim), np.float32)
@@ -103,4 +105,8 @@ def embeddings(
             hidden = decoder.hidden_states(torch.tensor(padded, device=device)).float()
             for row, place in enumerate(places):
                 found[place] = hidden[row, : len(rows[place])].mean(dim=0).cpu().numpy()
+    if not np.isfinite(found).all():
+        raise InputError(
+            "the model gives NaN or infinity for embeddings: see what its weights hold"
+        )
     return found

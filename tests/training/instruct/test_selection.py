@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from model.virtual_tokens import VirtualTokens
 from pipelines.cli.main import run as corpusmill
@@ -248,6 +250,21 @@ def test_outputs_that_cannot_be_written_are_found_before_work(tmp_path: Path) ->
         select(SelectRequest(good, good / "b.jsonl", 1, "k_center"))
     with pytest.raises(UsageError, match=r"would write over the input"):
         select(SelectRequest(good, tmp_path / "best.jsonl", 1, "k_center"))
+
+
+@pytest.mark.parametrize("method", ["ifd", "perplexity", "k_center"])
+def test_a_model_of_nan_chooses_nothing(method: str, folder: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(folder, tmp_path / "model")
+    (file,) = broken.glob("*.safetensors")
+    weights = load_file(file)
+    weights["model.norm.weight"].fill_(torch.nan)
+    weights["model.layers.0.mlp.down_proj.weight"].fill_(torch.nan)
+    save_file(weights, file, metadata={"format": "pt"})
+    source = write(tmp_path / "a.jsonl", [chat(*pair) for pair in PROMPTS[:3]])
+    target = tmp_path / "b.jsonl"
+    with pytest.raises(InputError, match="the model gives NaN"):
+        select(SelectRequest(source, target, 2, method, model=str(broken), device="cpu"))
+    assert not target.exists()
 
 
 def test_virtual_tokens_take_room(folder: Path) -> None:
