@@ -261,4 +261,4 @@ def _number(value: Any) -> float | None:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name.removesuffix(".jsonl") + suffix)
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".jsonl") + suffix)

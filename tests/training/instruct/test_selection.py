@@ -21,6 +21,7 @@ from schemas.errors import InputError, UsageError
 from tests.builders.chat_endpoint import serving
 from tests.builders.huggingface import theirs
 from training.chat.formatter import open_formatter
+from training.chat.reading import read_rows
 from training.instruct.config import ModelSource, RaterConfig
 from training.instruct.own_model import OwnModel, open_model
 from training.instruct.requests import Request
@@ -286,3 +287,15 @@ def test_virtual_tokens_take_room(folder: Path) -> None:
     assert answer.prompt_tokens + answer.completion_tokens <= 112
     long = asked._replace(prompt="N" * 115)
     assert OwnModel(decoder, formatter).answer(long, Event()).finish_reason == "length"
+
+
+def test_a_name_in_gz_is_packed(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", [chat(*pair, mark=n) for n, pair in enumerate(PROMPTS)])
+    points, target = tmp_path / "a.npy", tmp_path / "b.jsonl.gz"
+    np.save(points, np.eye(5))
+    select(SelectRequest(source, target, 3, "k_center", embeddings=points))
+    first = target.read_bytes()
+    assert len(list(read_rows(target))) == 3
+    assert len(rows(tmp_path / "b.scores.jsonl")) == 5
+    select(SelectRequest(source, target, 3, "k_center", embeddings=points))
+    assert target.read_bytes() == first
