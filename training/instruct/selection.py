@@ -256,8 +256,13 @@ def _points(path: Path, count: int) -> Points:
 
 def _number(value: Any) -> float | None:
     """A grade of a record, of whatever scale."""
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if fits else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -299,3 +299,9 @@ def test_a_name_in_gz_is_packed(tmp_path: Path) -> None:
     assert len(rows(tmp_path / "b.scores.jsonl")) == 5
     select(SelectRequest(source, target, 3, "k_center", embeddings=points))
     assert target.read_bytes() == first
+
+
+def test_a_number_beyond_any_scale_is_no_grade(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.jsonl", [chat("a", "b", complexity=10**400, quality=2)])
+    with pytest.raises(UsageError, match="record 1 has no number in `complexity`"):
+        select(SelectRequest(source, tmp_path / "b.jsonl", 1, "deita"))
