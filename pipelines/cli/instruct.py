@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.options import Json, Quiet
+from pipelines.cli.placement import device_of
 from pipelines.cli.terminal import to_json, visible
 from schemas.errors import UsageError
 
@@ -134,7 +135,7 @@ def select(
         lowest=lowest,
         threshold=threshold,
         batch_size=batch_size,
-        device=device,
+        device=str(device_of(device)),
     )
     _show(run(request), as_json)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -28,10 +29,11 @@ def device_of(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
+    place: torch.device | None = None
+    with suppress(RuntimeError):
         place = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device {name} is none of auto, cpu, cuda, cuda:N") from None
+    if place is None or place.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name} is none of auto, cpu, cuda, cuda:N")
     if place.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: there is no CUDA device here; take cpu")
     return place

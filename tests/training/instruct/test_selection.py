@@ -301,6 +301,17 @@ def test_a_name_in_gz_is_packed(tmp_path: Path) -> None:
     assert target.read_bytes() == first
 
 
+def test_a_device_that_is_none_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write(tmp_path / "a.jsonl", [chat("a", "b")])
+    line = ["instruct", "select", str(source), "--output", str(tmp_path / "b.jsonl")]
+    line += ["--count", "1", "--method", "ifd", "--model", str(tmp_path)]
+    for device in ("foo", "mps"):
+        assert corpusmill([*line, "--device", device]) == 2
+        assert f"--device {device} is none of auto, cpu, cuda, cuda:N" in capsys.readouterr().err
+
+
 def test_a_number_beyond_any_scale_is_no_grade(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [chat("a", "b", complexity=10**400, quality=2)])
     with pytest.raises(UsageError, match="record 1 has no number in `complexity`"):
