@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from schemas.errors import UsageError
+from schemas.errors import InputError, UsageError
 
 
 class Sampling(NamedTuple):
@@ -53,8 +53,13 @@ class Sampling(NamedTuple):
         self, logits: Tensor, generators: Sequence[torch.Generator]
     ) -> tuple[Tensor, Tensor]:
         """Next tokens [B] of logits [B, V] and their log-probabilities float32 [B], with a
-        generator on the CPU for each row."""
+        generator on the CPU for each row. Raises InputError where a row holds NaN."""
         log_p = self.log_probabilities(logits)
+        if bool(log_p.isnan().any()):
+            raise InputError(
+                "the model gives NaN for probabilities: its weights hold NaN, or are too large for "
+                "the type that it computes in (--dtype), or the temperature is too near to 0"
+            )
         tokens = logits.argmax(dim=-1) if self.temperature == 0 else draw(log_p, generators)
         return tokens, log_p.gather(1, tokens[:, None])[:, 0]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.sampling import Sampling, draw
-from schemas.errors import UsageError
+from schemas.errors import InputError, UsageError
 
 P = torch.tensor([[0.1, 0.4, 0.3, 0.2]])
 
@@ -122,3 +122,11 @@ def test_a_row_draws_from_its_own_generator() -> None:
 def test_settings_that_mean_nothing_are_refused(keys: dict[str, float], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         Sampling(**keys).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("keys", [{"temperature": 0}, {}, {"top_p": 0.9}])
+def test_nothing_is_chosen_among_nan(keys: dict[str, float]) -> None:
+    logits = torch.stack([P[0], torch.full((4,), torch.nan)])
+    generators = [torch.Generator(), torch.Generator()]
+    with pytest.raises(InputError, match="NaN"):
+        Sampling(**keys).choose(logits, generators)  # type: ignore[arg-type]
