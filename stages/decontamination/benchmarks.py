@@ -46,7 +46,10 @@ def read_benchmark(benchmark: Benchmark, content: bytes) -> BenchmarkTexts:
     for number, record in _records(benchmark.file, content):
         seen.update(dict.fromkeys(record))
         wanted = record if benchmark.fields is None else _chosen(record, benchmark.fields)
-        texts += (BenchmarkText(number, text) for text in _strings(wanted))
+        try:
+            texts += [BenchmarkText(number, text) for text in _strings(wanted)]
+        except RecursionError:
+            raise InputError(f"{benchmark.file}: record {number}: is nested too deeply") from None
     for field in benchmark.fields or ():
         if field not in seen:
             raise InputError(
@@ -73,7 +76,7 @@ def _records(file: str, content: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
 def _listed(file: str, content: bytes) -> list[Any]:
     try:
         rows: list[Any] = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: begins as a JSON list and is none: {error}") from None
     return rows
 
@@ -83,7 +86,7 @@ def _lines(file: str, content: bytes) -> Iterator[Any]:
     for number, line in enumerate(lines, start=1):
         try:
             yield json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{file}: record {number}: not JSON: {error}") from None
 
 

@@ -81,3 +81,12 @@ def test_names_of_benchmarks_are_those_of_files() -> None:
     assert [b.name for b in settings.benchmarks] == ["gsm8k_test", "mmlu"]
     with pytest.raises(ValidationError, match="two benchmarks are called 'test'"):
         Decontamination.model_validate({"benchmarks": ["a/test.jsonl", "b/test.jsonl.gz"]})
+
+
+@pytest.mark.parametrize("list_of_records", [False, True])
+@pytest.mark.parametrize("depth", [990, 100_000])
+def test_a_record_nested_beyond_reading_is_one_line(depth: int, list_of_records: bool) -> None:
+    row = '{"q": ' + "[" * depth + '"a"' + "]" * depth + "}"
+    content = (f"[{row}]" if list_of_records else row).encode()
+    with pytest.raises(InputError, match=r"a\.jsonl: .*(nested|recursion)"):
+        read_benchmark(Benchmark(file="a.jsonl"), content)
