@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -234,9 +235,12 @@ def _lengths(text: str | None) -> tuple[int, ...]:
 
 
 def _write(path: Path, name: str, result: Result, *, more: bool) -> None:
-    """A line for each item, behind those of other tasks where there are `more`."""
+    """A line for each item, behind those of other tasks where there are `more`; packed under a name
+    in .gz."""
+    open_text: Any = gzip.open if path.suffix == ".gz" else open
     try:
-        with path.open("a" if more else "w", encoding="utf-8") as out:
+        mode = "at" if more else "wt"
+        with open_text(path, mode, encoding="utf-8") as out:
             out.writelines(
                 # Documents of lm-eval's tasks may hold dates and the like.
                 json.dumps({**row, "task": name}, ensure_ascii=False, default=str) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from datetime import date
@@ -229,3 +230,14 @@ def test_a_bad_chat_record_is_named(
     arguments = ["-t", "exact_match", "-d", str(path), "--template", "plain"]
     assert run(["eval", str(folder), *arguments]) == 1
     assert "record 2: messages[0]" in " ".join(capsys.readouterr().err.split())
+
+
+def test_items_under_a_name_in_gz_are_packed(folder: Path, tmp_path: Path) -> None:
+    items = tmp_path / "items.jsonl.gz"
+    arguments = [
+        *("-t", "multiple_choice", "-d", str(folder / "questions.jsonl")),
+        *("-t", "gsm8k", "-d", str(folder / "problems.jsonl"), "--max-new-tokens", "5"),
+    ]
+    assert run(["eval", str(folder), *arguments, "--output", str(items)]) == 0
+    rows = [json.loads(line) for line in gzip.decompress(items.read_bytes()).splitlines()]
+    assert {row["task"] for row in rows} == {"multiple_choice", "gsm8k"}
