@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from schemas.chat import Conversation
 from schemas.errors import InputError, UsageError
 from training.assembly import Assembly
 from training.chat import ChatFormatter, find_formatter, open_formatter, read_conversations
+from training.checkpoint.folder import candidates, problem_of
 from training.checkpoint.together import Together
+from training.data.state import DataState, check_same_data
 from training.data.validation import ValidationSource
 from training.run_folder import RunFolder
 from training.sft.answers import AnswersLook, askable
@@ -115,9 +117,10 @@ class Finetuning:
         if data.eval is not None:
             every[HELD_OUT] = data.eval
         self.notices += self.formatter.notices
+        keys = {n: self._key(held.files, held.format or data.format) for n, held in every.items()}
+        self._check_tasks({name: keys[name] for name in data.train})
         for name, held in every.items():
-            format_ = held.format or data.format
-            key = self._key(held.files, format_)
+            format_, key = held.format or data.format, keys[name]
             counts = write_encoded(
                 held.files, format_, self.folder / name, self.formatter, self._rules, key
             )
@@ -128,6 +131,15 @@ class Finetuning:
                     f"{where}: {', '.join(held.files)}: none of {counts['read']} conversations can "
                     f"be trained on; {self.folder / name / DROPPED} says why"
                 )
+
+    def _check_tasks(self, keys: Mapping[str, str]) -> None:
+        """Refuse other conversations before the tokens that the run was trained on are replaced:
+        `trace` reads them. Raises InputError."""
+        for ref in candidates(RunFolder(self.config.output).checkpoints):
+            if problem_of(ref, "sizes") is None:
+                state = DataState.from_json(ref.record()["data"])
+                check_same_data(state, {**state.parts, "tasks": keys}, self.config.seed)
+                return
 
     def _tell(self, name: str, counts: Counter[str]) -> None:
         """A notice for what is not trained on as it stands."""

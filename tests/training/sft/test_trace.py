@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipelines.cli.main import run
+from schemas.errors import InputError
 from tests.builders.conversations import chat, config, sums, write_records
 from training.sft.stage import sft
 from training.sft.trace import open_run
@@ -76,3 +77,21 @@ def test_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert "records.npy: cannot be read" in said
     assert said.count("\n") <= 2
+
+
+def test_a_run_that_was_refused_is_traced_as_it_was_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = config(tmp_path)
+    sft(settings)
+    capsys.readouterr()
+    asked = ["trace", str(tmp_path / "run"), "--step", "2", "--json"]
+    assert run(asked) == 0
+    before = capsys.readouterr().out
+    path = tmp_path / "train.jsonl"
+    write_records(path, [chat("a new question", "first of all"), *records(str(path))])
+    with pytest.raises(InputError, match="started with other data.*tasks.train was"):
+        sft(settings)
+    capsys.readouterr()
+    assert run(asked) == 0
+    assert capsys.readouterr().out == before
