@@ -131,7 +131,7 @@ class EncodedConversations:
             self.starts: IntArray = np.load(folder / STARTS)
             self._tokens = _mapped(folder / TOKENS, np.uint32)
             self._targets = _mapped(folder / TARGETS, np.bool_)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise InputError(f"{folder}: cannot be read: {error}; delete it") from error
         if not len(self._tokens) == len(self._targets) == self.starts[-1]:
             raise InputError(f"{folder}: {TOKENS} is cut off; delete the folder to make it anew")
@@ -157,7 +157,7 @@ class EncodedConversations:
         try:
             number, record = np.load(self.path / RECORDS, mmap_mode="r")[conversation].tolist()
             return str(files[number]), record
-        except (OSError, ValueError, IndexError) as error:
+        except (OSError, EOFError, ValueError, IndexError) as error:
             raise InputError(f"{self.path / RECORDS}: cannot be read: {error}") from error
 
     def gather(

@@ -168,3 +168,14 @@ def test_a_damaged_folder_is_named(formatter: ChatFormatter, tmp_path: Path) -> 
     (tmp_path / "t" / "tokens.bin").write_bytes(b"\0" * 4)
     with pytest.raises(InputError, match=r"t: tokens.bin is cut off; delete the folder"):
         EncodedConversations(tmp_path / "t")
+    (tmp_path / "t" / "starts.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"t: cannot be read: .*; delete it"):
+        EncodedConversations(tmp_path / "t")
+
+
+def test_an_empty_list_of_records_is_named(formatter: ChatFormatter, tmp_path: Path) -> None:
+    path = write_records(tmp_path / "f.jsonl", [chat("q", "a")])
+    write_encoded([str(path)], "messages", tmp_path / "t", formatter, rules(), "key")
+    (tmp_path / "t" / "records.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"records.npy: cannot be read"):
+        EncodedConversations(tmp_path / "t").origin(0)
