@@ -10,9 +10,9 @@ RopeScaling = Literal["none", "linear", "ntk", "dynamic", "yarn", "llama3"]
 
 
 class Section(BaseModel):
-    """Keys that cannot be changed, and no others."""
+    """Keys that cannot be changed, and no others; numbers are finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RopeConfig(Section):

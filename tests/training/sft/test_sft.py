@@ -233,3 +233,20 @@ def test_questions_without_room_for_an_answer_are_left_out_with_a_notice(
     write_records(tmp_path / "eval.jsonl", [chat("q" * 25, "a")])
     with pytest.raises(InputError, match=r"eval\.jsonl: nothing to ask for eval"):
         sft(config(tmp_path, output=str(tmp_path / "other"), eval=settings.eval))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"neftune_alpha": float("inf")}, "neftune_alpha"),
+        ({"lora": {"alpha": float("inf")}}, "lora.alpha"),
+        ({"optimizer": {"lr": float("inf")}}, "optimizer.lr"),
+        (
+            {"data": {"train": {"a": {"files": "a.jsonl", "weight": float("inf")}}}},
+            "data.train.a.weight",
+        ),
+    ],
+)
+def test_infinite_numbers_are_refused(tmp_path: Path, changes: dict[str, Any], key: str) -> None:
+    with pytest.raises(UsageError, match=f"c.yaml: {key}: .*finite number"):
+        check_sft(tree(tmp_path, **changes), "c.yaml")
