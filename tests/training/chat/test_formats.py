@@ -53,11 +53,12 @@ def test_sharegpt() -> None:
         "conversations": [
             {"from": "human", "value": "a"},
             {"from": "function_call", "value": '{"name": "f", "arguments": {"x": "é"}}'},
-            {"from": "observation", "value": "7"},
+            {"from": "observation", "value": {"degrees": "7 °C"}},
             {"from": "gpt", "value": "Seven"},
         ],
     }
     found = FORMATS["sharegpt"](row)
+    assert found.messages[3].content == '{"degrees": "7 °C"}'
     assert [m.role for m in found.messages] == ["system", "user", "assistant", "tool", "assistant"]
     assert found.messages[2].tool_calls == (ToolCall(name="f", arguments={"x": "é"}),)
     assert found.tools == ({"type": "function", "function": {"name": "f", "description": "d"}},)
@@ -125,6 +126,11 @@ def one(**fields: Any) -> dict[str, Any]:
             "sharegpt",
             {"conversations": [{"from": "bing", "value": "a"}]},
             r"conversations\[0\].from: 'bing' is none of system, human",
+        ),
+        (
+            "sharegpt",
+            {"conversations": [{"from": "observation", "value": {"x": "\ud800"}}]},
+            r"conversations\[0\].value: holds a lone surrogate",
         ),
         (
             "sharegpt",

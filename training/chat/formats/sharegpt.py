@@ -58,8 +58,9 @@ def _message(value: Any, at: str) -> Message:
     said = required(turn, "value", f"{at}.")
     if speaker == _CALL:
         return _calls(said, f"{at}.value")
-    content = text(said, f"{at}.value") if not isinstance(said, dict | list) else json.dumps(said)
-    return Message.model_validate({"role": speaker, "content": content})
+    if isinstance(said, dict | list):
+        said = json.dumps(said, ensure_ascii=False)
+    return Message.model_validate({"role": speaker, "content": text(said, f"{at}.value")})
 
 
 def _calls(value: Any, at: str) -> Message:
