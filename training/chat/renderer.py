@@ -66,8 +66,11 @@ class Renderer:
         answer is that from which the assistant would go on. Raises InputError where it is not, or
         where the template refuses.
         """
-        marks = Marks.for_text(texts_of(messages, tools))
-        told, functions = for_template(messages, tools, self._names, marks.spelled)
+        try:
+            marks = Marks.for_text(texts_of(messages, tools))
+            told, functions = for_template(messages, tools, self._names, marks.spelled)
+        except RecursionError:
+            raise InputError("its tools or tool_calls hold values nested too deeply") from None
 
         def render(count: int, prompt: bool) -> Rendered:
             names = self.tokenizer.token_names

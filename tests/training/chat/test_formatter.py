@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.chat import Conversation, Message
+from schemas.chat import Conversation, Message, ToolCall
 from schemas.errors import InputError
 from tests.builders.chat import QWEN, TALK, TOOL, TOOL_TALK
 from training.chat import ChatFormatter, open_formatter
@@ -188,6 +188,17 @@ def test_what_a_template_has_no_form_for_is_refused(template: str, tokenizer: To
         formatter.encode(Conversation(messages=TOOL_TALK))
     with pytest.raises(InputError, match=f"{template} has no form for tools"):
         formatter.prompt(TOOL_TALK[:1], (TOOL,))
+
+
+def test_values_nested_too_deeply_are_refused(tokenizers: dict[str, Tokenizer]) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(800):
+        deep = {"a": deep}
+    said = Message(role="assistant", tool_calls=(ToolCall(name="f", arguments=deep),))
+    formatter = open_formatter("qwen", tokenizers["qwen"])
+    for messages, tools in (((TALK[1], said), ()), (TALK[:3], ({**TOOL, "x": deep},))):
+        with pytest.raises(InputError, match="nested too deeply"):
+            formatter.encode(Conversation(messages=messages, tools=tools))
 
 
 def test_there_is_never_a_second_bos(tokenizers: dict[str, Tokenizer]) -> None:
