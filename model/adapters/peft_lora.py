@@ -70,7 +70,7 @@ def write_lora(
         "base_model_name_or_path": base,
         "inference_mode": True,
         "r": rank,
-        "lora_alpha": round(alpha, 6),
+        "lora_alpha": float(f"{alpha:.12g}"),
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,

@@ -97,7 +97,7 @@ class SftCorpus:
 
     def _window_of(self, k: int, batch_size: int) -> Window:
         """The samples around k that are sorted together, all of one phase and one epoch: so no
-        conversation is in a step twice."""
+        conversation is among them twice. A step that two epochs share may hold one of each."""
         phase = self.phases.phase_of(k)
         first, last = self.phases.starts[phase], self.phases.end_of(phase)
         weights = self.phases.weights[phase]

@@ -98,17 +98,29 @@ def grouped(start: int, lengths: IntArray, batch_size: int, key: tuple[int, ...]
     (sample k into step k // batch_size) so that those of a step are of like length.
 
     In the first window the longest step comes first, where a lack of memory shows at once; which
-    step comes when is otherwise drawn from the key. The shortest samples go into the steps at
-    either end that the window shares with others.
+    step comes when is otherwise drawn from the key. So are the samples of the steps at either end
+    that the window shares with others: the shortest ones would meet there epoch after epoch.
     """
     lead = min(-start % batch_size, len(lengths))
     whole = (len(lengths) - lead) // batch_size
     by_length = np.argsort(-lengths, kind="stable")
-    steps = by_length[: whole * batch_size].reshape(whole, batch_size)
+    rest = _shared(
+        by_length, batch_size if whole else 0, len(lengths) - whole * batch_size, start, key
+    )
+    own = by_length[~np.isin(by_length, rest)]
+    steps = own.reshape(whole, batch_size)
     order = Permutation(whole, "lengths", start, *key).array().astype(np.int64)
     if start == 0 and whole:
         at = int(np.flatnonzero(order == 0)[0])
         order[0], order[at] = order[at], order[0]
-    rest = by_length[whole * batch_size :]
     placed = np.concatenate([rest[:lead], steps[order].reshape(-1), rest[lead:]])
     return Window(start, start + placed)
+
+
+def _shared(
+    by_length: IntArray, longest: int, count: int, start: int, key: tuple[int, ...]
+) -> IntArray:
+    """`count` samples for the shared steps, none of the `longest` ones."""
+    others = by_length[longest:]
+    drawn = Permutation(len(others), "shared", start, *key).array().astype(np.int64)
+    return others[drawn[:count]]

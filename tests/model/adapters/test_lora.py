@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,13 @@ def test_peft_loads_what_is_written(base: Path, tmp_path: Path, method: dict[str
     expected = logits(peft_model(base, tmp_path / "adapter"))
     torch.testing.assert_close(logits(decoder), expected, atol=1e-5, rtol=1e-5)
     assert (expected - logits(load_huggingface(base))).abs().max() > 0.1, "adapters that do nothing"
+
+
+def test_a_small_alpha_is_written_as_it_is(base: Path, tmp_path: Path) -> None:
+    decoder = adapted(base, LoraConfig(rank=3, alpha=1e-7))
+    write_lora(tmp_path, decoder.config, read_adapters(decoder), rank=3, rslora=False)
+    written = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert written["lora_alpha"] == pytest.approx(1e-7, rel=1e-9)
 
 
 @pytest.mark.parametrize("family", ["mixtral", "qwen3_moe"])

@@ -150,6 +150,15 @@ def test_grouping_has_each_conversation_once_an_epoch_and_never_twice_in_a_step(
         assert len(set(texts(data.samples(step * batch_size, batch_size)))) == batch_size
 
 
+def test_steps_that_two_epochs_share_are_not_always_of_the_shortest(tmp_path: Path) -> None:
+    data = corpus(tmp_path, group=7)
+    shared = [texts(data.samples(start, 7)) for start in (35, 77, 119, 161)]
+    seen = [text for step in shared for text in step]
+    assert len(set(seen)) > 18
+    widths = [data.samples(start, 7).tokens.shape[1] for start in range(0, 40, 7)]
+    assert widths[0] == max(widths)
+
+
 def test_groups_stay_in_their_phase(tmp_path: Path) -> None:
     tasks = {name: held(tmp_path, name, records(30, name)) for name in "ab"}
     phases = Phases([Phase(1.0, {"a": 1.0}), Phase(1.0, {"b": 1.0})], 60)
