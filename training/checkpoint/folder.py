@@ -64,6 +64,11 @@ def candidates(root: Path) -> list[CheckpointRef]:
     return [CheckpointRef(root / match[0], int(match[1])) for match in found]
 
 
+def newest_whole(root: Path) -> CheckpointRef | None:
+    """The newest checkpoint whose files are there in their sizes; None without one."""
+    return next((ref for ref in candidates(root) if problem_of(ref, "sizes") is None), None)
+
+
 def partial_folder(root: Path, step: int) -> Path:
     """Where the checkpoint of a step is written."""
     return root / f"{_PARTIAL}step-{step}"

@@ -14,7 +14,7 @@ from schemas.chat import Conversation
 from schemas.errors import InputError, UsageError
 from training.assembly import Assembly
 from training.chat import ChatFormatter, find_formatter, open_formatter, read_conversations
-from training.checkpoint.folder import candidates, problem_of
+from training.checkpoint.folder import newest_whole
 from training.checkpoint.together import Together
 from training.data.state import DataState, check_same_data
 from training.data.validation import ValidationSource
@@ -135,11 +135,10 @@ class Finetuning:
     def _check_tasks(self, keys: Mapping[str, str]) -> None:
         """Refuse other conversations before the tokens that the run was trained on are replaced:
         `trace` reads them. Raises InputError."""
-        for ref in candidates(RunFolder(self.config.output).checkpoints):
-            if problem_of(ref, "sizes") is None:
-                state = DataState.from_json(ref.record()["data"])
-                check_same_data(state, {**state.parts, "tasks": keys}, self.config.seed)
-                return
+        found = newest_whole(RunFolder(self.config.output).checkpoints)
+        if found is not None:
+            state = DataState.from_json(found.record()["data"])
+            check_same_data(state, {**state.parts, "tasks": keys}, self.config.seed)
 
     def _tell(self, name: str, counts: Counter[str]) -> None:
         """A notice for what is not trained on as it stands."""

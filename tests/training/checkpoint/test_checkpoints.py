@@ -14,6 +14,7 @@ from model.decoder import Decoder
 from model.presets import preset
 from schemas.errors import InputError, OutputError
 from training.checkpoint import CheckpointRef, Checkpoints, read_tensors
+from training.checkpoint.folder import newest_whole
 from training.config import Optimizer
 from training.optim import WeightAverage, build_optimizer, model_state, named_parameters
 
@@ -188,9 +189,10 @@ def test_sizes_alone_do_not_see_a_flipped_bit(tmp_path: Path) -> None:
     quick = Checkpoints(tmp_path, verify="sizes")
     quick.save(1, {"model": {"w": torch.ones(4)}}, {}, SHAPE)
     flip(tmp_path / "step-1")
-    assert quick.latest() is not None
+    assert quick.latest() == newest_whole(tmp_path) is not None
     (tmp_path / "step-1" / "__0_0.distcp").open("r+").truncate(3)
     assert quick.latest() is None
+    assert newest_whole(tmp_path) is None
 
 
 @pytest.mark.parametrize(
