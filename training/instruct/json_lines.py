@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from gzip import GzipFile
+from io import BufferedWriter, TextIOWrapper
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from schemas.errors import OutputError
 
@@ -25,31 +26,15 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _open(part, packed=path.suffix == ".gz") as lines:
+        with ExitStack() as stack:
+            out: BufferedWriter | GzipFile = stack.enter_context(part.open("wb"))
+            if path.suffix == ".gz":
+                # Neither name nor time in it: the same rows are the same bytes.
+                out = stack.enter_context(GzipFile("", "wb", fileobj=out, mtime=0))
+            text = TextIOWrapper(out, encoding="utf-8", errors="backslashreplace")
+            lines = stack.enter_context(text)
             for row in rows:
                 lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         os.replace(part, path)
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
-
-
-def _open(path: Path, packed: bool) -> TextIO:
-    if not packed:
-        return open(path, "w", encoding="utf-8", errors="backslashreplace")
-    # Neither name nor time in it: the same rows are the same bytes.
-    return io.TextIOWrapper(_Packed(path), encoding="utf-8", errors="backslashreplace")
-
-
-class _Packed(gzip.GzipFile):
-    """Closes the file that it writes, too."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "wb")  # noqa: SIM115 (closed by close)
-        super().__init__(filename="", mode="wb", fileobj=self._file, mtime=0)
-
-    def close(self) -> None:
-        """Write the end."""
-        try:
-            super().close()
-        finally:
-            self._file.close()
