@@ -142,6 +142,9 @@ def _deita(material: Material) -> Scored:
             scores.append({**values, "deita": None, "not_scored": ", ".join(missing)})
             continue
         both = math.prod(value for value in values.values() if value is not None)
+        if not math.isfinite(both):
+            scores.append({**values, "deita": None, "not_scored": "deita: grades too large"})
+            continue
         scores.append({**values, "deita": both})
         ranked.append((-both, place))
     order = [place for _, place in sorted(ranked)]

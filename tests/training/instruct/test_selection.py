@@ -312,6 +312,19 @@ def test_a_device_that_is_none_is_one_line(
         assert f"--device {device} is none of auto, cpu, cuda, cuda:N" in capsys.readouterr().err
 
 
+def test_grades_whose_product_is_no_number_are_not_scored(tmp_path: Path) -> None:
+    records = [chat(*PROMPTS[0], complexity=1e300, quality=1e300)]
+    records.append(chat(*PROMPTS[1], complexity=2, quality=3))
+    source = write(tmp_path / "a.jsonl", records)
+    points = tmp_path / "a.npy"
+    np.save(points, np.eye(2))
+    select(SelectRequest(source, tmp_path / "b.jsonl", 1, "deita", embeddings=points))
+    scores = rows(tmp_path / "b.scores.jsonl")
+    assert scores[0]["deita"] is None
+    assert scores[0]["not_scored"] == "deita: grades too large"
+    assert [row["scores"]["deita"] for row in rows(tmp_path / "b.jsonl")] == [6]
+
+
 def test_a_number_beyond_any_scale_is_no_grade(tmp_path: Path) -> None:
     source = write(tmp_path / "a.jsonl", [chat("a", "b", complexity=10**400, quality=2)])
     with pytest.raises(UsageError, match="record 1 has no number in `complexity`"):
