@@ -53,8 +53,14 @@ class Options:
     seed: int = 1
 
     def answer_tokens(self, subject: Subject) -> int:
-        """Tokens that an answer may have."""
+        """Tokens that an answer may have. Raises UsageError where the model has no room for as
+        many."""
         if self.max_new_tokens is not None:
+            if self.max_new_tokens >= subject.decoder.longest:
+                raise UsageError(
+                    f"--max-new-tokens {self.max_new_tokens}: the model has room for "
+                    f"{subject.decoder.longest} tokens, the question's among them"
+                )
             return self.max_new_tokens
         return min(256, max(1, subject.decoder.longest // 2))
 

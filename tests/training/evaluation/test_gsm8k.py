@@ -98,6 +98,13 @@ def test_answers_of_a_batch_are_those_of_each_alone(subject: Subject, tmp_path: 
         assert not found["strict"]
 
 
+def test_more_new_tokens_than_the_window_are_refused(subject: Subject, tmp_path: Path) -> None:
+    data = write(tmp_path / "q.jsonl", [{"question": "q", "answer": "so\n#### 1"}])
+    new = subject.decoder.longest
+    with pytest.raises(UsageError, match=f"--max-new-tokens {new}: the model has room for {new}"):
+        gsm8k.run(subject, Options(data=data, max_new_tokens=new))
+
+
 def test_a_chat_template_is_asked_through(chatty: Subject, tmp_path: Path) -> None:
     rows = [{"question": f"{n} and <eos>?", "answer": f"so\n#### {n}"} for n in (1, 20)]
     data = write(tmp_path / "q.jsonl", rows)
