@@ -58,7 +58,7 @@ class Sampling(NamedTuple):
         if bool(log_p.isnan().any()):
             raise InputError(
                 "the model gives NaN for probabilities: its weights hold NaN, or are too large for "
-                "the type that it computes in (--dtype), or the temperature is too near to 0"
+                "the type that it computes in, or the temperature is too near to 0"
             )
         tokens = logits.argmax(dim=-1) if self.temperature == 0 else draw(log_p, generators)
         return tokens, log_p.gather(1, tokens[:, None])[:, 0]
